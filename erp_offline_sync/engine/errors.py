@@ -1,0 +1,78 @@
+"""The one exception tree. A leaf says what the caller should do.
+
+OfflineSyncError
+├── InvalidRequest        the caller's input is wrong: correct it and call again; nothing was stored
+├── SettingsError         a setting is missing or out of range: an administrator corrects the settings
+├── NotFound              no such request, conflict or document: look the name up again
+├── NotAllowed            this state does not allow that step: read the reason, choose another step
+│   ├── AlreadyDecided    somebody else was faster: read what they decided
+│   ├── BaseMoved         the central's document changed meanwhile: look at the new one and decide again
+│   └── TakesAlong        the step would take other requests along: show them, then confirm
+├── Paused                sending is paused: resume first
+├── LeaseLost             another run took over: stop without recording anything
+└── LocalRefused          the branch's own rules refuse the values: leave the conflict open, show the reason
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AlreadyDecided",
+    "BaseMoved",
+    "InvalidRequest",
+    "LeaseLost",
+    "LocalRefused",
+    "NotAllowed",
+    "NotFound",
+    "OfflineSyncError",
+    "Paused",
+    "SettingsError",
+    "TakesAlong",
+]
+
+
+class OfflineSyncError(Exception):
+    """Anything this app refuses or gives up, with a message that a person can act on."""
+
+
+class InvalidRequest(OfflineSyncError, ValueError):
+    """The input is wrong; nothing was stored."""
+
+
+class SettingsError(OfflineSyncError, ValueError):
+    """A setting is missing or out of range."""
+
+
+class NotFound(OfflineSyncError, LookupError):
+    """No such request, conflict or document."""
+
+
+class NotAllowed(OfflineSyncError):
+    """The state of the thing does not allow this step."""
+
+
+class AlreadyDecided(NotAllowed):
+    """The conflict was decided by somebody else in the meantime."""
+
+
+class BaseMoved(NotAllowed):
+    """The central's document is not the one that the decision was made against."""
+
+
+class TakesAlong(NotAllowed):
+    """The step takes other requests along; `names` lists them, so that a person can confirm."""
+
+    def __init__(self, message: str, names: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.names = names
+
+
+class Paused(OfflineSyncError):
+    """Sending is paused until somebody resumes it."""
+
+
+class LeaseLost(OfflineSyncError):
+    """The lease belongs to another run now; nothing may be recorded under the old token."""
+
+
+class LocalRefused(OfflineSyncError):
+    """The branch's own rules refuse the write (submitted, linked, no permission)."""

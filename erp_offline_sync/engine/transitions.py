@@ -1,0 +1,120 @@
+"""The one table of what may follow what, and which column of the ledger each state counts in.
+
+Source: semantics, "States and the ledger". Every change of a request's status goes through `move`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .errors import NotAllowed
+from .model import Request, Status
+
+__all__ = ["ALLOWED", "ENDS", "LEDGER_COLUMN", "OPEN", "Ledger", "ledger", "move"]
+
+ENDS = frozenset({Status.SYNCED, Status.MERGED, Status.DECIDED, Status.DISCARDED})
+OPEN = frozenset(Status) - ENDS
+
+_BY_PEOPLE = {Status.DISCARDED, Status.CONFLICT, Status.DECIDED}
+
+ALLOWED: Mapping[Status, frozenset[Status]] = {
+    Status.PENDING: frozenset(
+        {Status.PENDING, Status.WAITING, Status.IN_FLIGHT, Status.MERGED, Status.NEEDS_ATTENTION, *_BY_PEOPLE}
+    ),
+    Status.WAITING: frozenset(
+        {Status.PENDING, Status.WAITING, Status.MERGED, Status.NEEDS_ATTENTION, *_BY_PEOPLE}
+    ),
+    Status.IN_FLIGHT: frozenset(
+        {
+            Status.IN_FLIGHT,
+            Status.PENDING,
+            Status.WAITING,
+            Status.RETRY,
+            Status.IN_DOUBT,
+            Status.CONFLICT,
+            Status.NEEDS_ATTENTION,
+            Status.SYNCED,
+        }
+    ),
+    Status.RETRY: frozenset(
+        {
+            Status.RETRY,
+            Status.PENDING,
+            Status.IN_FLIGHT,
+            Status.WAITING,
+            Status.MERGED,
+            Status.NEEDS_ATTENTION,
+            *_BY_PEOPLE,
+        }
+    ),
+    Status.IN_DOUBT: frozenset(
+        {
+            Status.IN_DOUBT,
+            Status.PENDING,
+            Status.IN_FLIGHT,
+            Status.RETRY,
+            Status.CONFLICT,
+            Status.NEEDS_ATTENTION,
+            Status.SYNCED,
+        }
+    ),
+    Status.CONFLICT: frozenset({Status.CONFLICT, Status.PENDING, Status.SYNCED, Status.MERGED, *_BY_PEOPLE}),
+    Status.NEEDS_ATTENTION: frozenset(
+        {Status.NEEDS_ATTENTION, Status.PENDING, Status.MERGED, Status.SYNCED, *_BY_PEOPLE}
+    ),
+    Status.SYNCED: frozenset(),
+    Status.MERGED: frozenset(),
+    Status.DECIDED: frozenset(),
+    Status.DISCARDED: frozenset(),
+}
+
+LEDGER_COLUMN: Mapping[Status, str] = {
+    Status.SYNCED: "applied",
+    Status.MERGED: "merged",
+    Status.DECIDED: "decided",
+    Status.DISCARDED: "discarded",
+    Status.CONFLICT: "held",
+    Status.NEEDS_ATTENTION: "held",
+    Status.PENDING: "waiting",
+    Status.WAITING: "waiting",
+    Status.IN_FLIGHT: "waiting",
+    Status.RETRY: "waiting",
+    Status.IN_DOUBT: "waiting",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """captured = applied + merged + decided + discarded + held + waiting, at every committed moment (G4)."""
+
+    applied: int = 0
+    merged: int = 0
+    decided: int = 0
+    discarded: int = 0
+    held: int = 0
+    waiting: int = 0
+
+    @property
+    def captured(self) -> int:
+        return self.applied + self.merged + self.decided + self.discarded + self.held + self.waiting
+
+
+def ledger(counters: Mapping[Status, int]) -> Ledger:
+    """Add up counters by state into the ledger's columns."""
+    columns = dict.fromkeys(set(LEDGER_COLUMN.values()), 0)
+    for status, count in counters.items():
+        columns[LEDGER_COLUMN[status]] += count
+    return Ledger(**columns)
+
+
+def move(request: Request, status: Status, **changes: Any) -> Request:
+    """The request in its new state. Raises NotAllowed where the table has no such step."""
+    if status not in ALLOWED[request.status]:
+        raise NotAllowed(f"{request.id} is {request.status.value} and cannot become {status.value}.")
+    if status is not Status.WAITING:
+        changes = {"waits_for": None, "waits_why": None, **changes}
+    if status is not Status.IN_FLIGHT:
+        changes = {"lease_token": None, **changes}
+    return replace(request, status=status, **changes)
