@@ -1,0 +1,51 @@
+"""One row of the outbox. Rows are written by capture and by the run, never through a form."""
+
+import time
+
+import frappe
+from frappe import _
+from frappe.model.document import Document
+from frappe.utils import add_days, now_datetime
+
+from erp_offline_sync.engine.transitions import ENDS
+from erp_offline_sync.indexes import ensure_indexes
+
+ENDED = tuple(sorted(status.value for status in ENDS))
+CHUNK = 500
+PURGE_SECONDS = 60
+
+
+class OfflineRequest(Document):
+    def validate(self):
+        frappe.throw(_("An Offline Request is written by capture and by the sync run only."))
+
+    def on_trash(self):
+        if self.status not in ENDED:
+            frappe.throw(_("An open Offline Request cannot be deleted. Discard it, with a reason."))
+
+    @staticmethod
+    def clear_old_logs(days=7):
+        """Delete requests that ended more than so many days ago, in chunks, for at most a minute.
+
+        Called by Log Settings. An open request is never deleted, however old. Commits after each chunk.
+        """
+        until = time.monotonic() + PURGE_SECONDS
+        before = add_days(now_datetime(), -int(days))
+        for status in ENDED:
+            while time.monotonic() < until:
+                names = frappe.get_all(
+                    "Offline Request",
+                    filters={"status": status, "closed_at": ("<", before)},
+                    order_by="closed_at",
+                    limit=CHUNK,
+                    pluck="name",
+                )
+                if not names:
+                    break
+                frappe.db.delete("Offline Request Link", {"request": ("in", names)})
+                frappe.db.delete("Offline Request", {"name": ("in", names)})
+                frappe.db.commit()
+
+
+def on_doctype_update():
+    ensure_indexes("Offline Request")

@@ -1,0 +1,184 @@
+"""The settings of this site. What is wrong is refused with every reason at once, and nothing is stored.
+
+The key `offline_sync` of site_config.json overrides each setting; it is looked at here too, so that a URL that
+stands there need not be entered twice.
+"""
+
+import json
+from urllib.parse import urlsplit
+
+import frappe
+from frappe import _
+from frappe.model.document import Document
+from frappe.utils import cint
+
+from erp_offline_sync import policies
+from erp_offline_sync.engine.config import SETTINGS, parse
+from erp_offline_sync.engine.errors import SettingsError
+
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class OfflineSyncSettings(Document):
+    def validate(self):
+        self.central_url = (self.central_url or "").strip().rstrip("/")
+        self.api_key = (self.api_key or "").strip()
+        problems = [
+            *self.wrong_numbers(),
+            *self.wrong_connection(),
+            *self.wrong_paths(),
+            *self.wrong_policies(),
+        ]
+        if problems:
+            frappe.throw(problems, title=_("The settings are not complete"), as_list=True)
+        self.warn_of_plain_http()
+
+    def on_update(self):
+        publish_policies(self)
+
+    def get_password(self, fieldname="password", raise_exception=True):
+        """The secret is for the sync run, which reads it from the site's vault; no document hands it out."""
+        frappe.throw(_("The secret cannot be read."), frappe.PermissionError)
+
+    def wrong_numbers(self):
+        try:
+            parse({**self.as_dict(no_nulls=True), **overrides()})
+        except SettingsError as error:
+            return [self.with_labels(part) for part in str(error).rstrip(".").split("; ")]
+        return []
+
+    def with_labels(self, problem):
+        for name in SETTINGS:
+            if problem.startswith(f"{name} ") and self.meta.has_field(name):
+                return f"{_(self.meta.get_label(name))}{problem[len(name) :]} ({name})"
+        return problem
+
+    def wrong_connection(self):
+        url = overrides().get("central_url") or self.central_url
+        if url and (why := why_url_refused(url)):
+            return [why]
+        if not self.effective("enabled") or self.effective("role") == "Central":
+            return []
+        missing = [
+            _(self.meta.get_label(name))
+            for name in ("central_url", "api_key", "api_secret")
+            if not self.effective(name)
+        ]
+        if missing:
+            return [_("An enabled branch needs: {0}.").format(", ".join(missing))]
+        return []
+
+    def wrong_paths(self):
+        return [
+            _("{0} is not a path below /api/.").format(path)
+            for path in (self.allowed_paths or "").split()
+            if not path.startswith("/api/") or ".." in path or "?" in path or "#" in path
+        ]
+
+    def wrong_policies(self):
+        problems = []
+        seen = set()
+        for row in self.policies:
+            where = _("Row {0} ({1})").format(row.idx, row.document_type)
+            if row.document_type in seen:
+                problems.append(f"{where}: " + _("there is a policy for this document type already."))
+            seen.add(row.document_type)
+            problems += [f"{where}: {why}" for why in wrong_policy(row)]
+        return problems
+
+    def warn_of_plain_http(self):
+        address = urlsplit(self.central_url)
+        if address.scheme == "http" and address.hostname not in LOOPBACK:
+            frappe.msgprint(
+                _(
+                    "The central is called without encryption: the API key and every document can be read on the way."
+                ),
+                indicator="orange",
+                alert=True,
+            )
+
+    def effective(self, name):
+        value = overrides().get(name)
+        return self.get(name) if value is None else value
+
+
+def overrides():
+    """The dict `offline_sync` of site_config.json."""
+    stated = frappe.conf.get("offline_sync")
+    return stated if isinstance(stated, dict) else {}
+
+
+def publish_policies(settings=None):
+    """Put the policies onto the doctypes' Meta; takes them away while this site is no enabled branch."""
+    settings = settings or frappe.get_doc("Offline Sync Settings")
+    wanted = {}
+    if cint(settings.effective("enabled")) and settings.effective("role") != "Central":
+        wanted = {
+            row.document_type: policies.stated_json(row)
+            for row in settings.policies
+            if (row.enabled or row.same_names) and frappe.db.exists("DocType", row.document_type)
+        }
+    policies.publish(wanted)
+
+
+def why_url_refused(url):
+    """Why this cannot be the central's URL, for people; None where it can."""
+    try:
+        address = urlsplit(url)
+        address.port  # noqa: B018 - reading it is the check
+    except ValueError:
+        return _("{0} is not a URL.").format(url)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        return _("The central's URL begins with https:// and a host's name, not: {0}").format(url)
+    if address.username or address.password:
+        return _("The central's URL holds no user and no password: they have fields of their own.")
+    if address.query or address.fragment or ".." in address.path or any(c.isspace() for c in url):
+        return _("The central's URL holds no query, no fragment and no spaces: {0}").format(url)
+    return None
+
+
+def wrong_policy(row):
+    stated = policies.lines(row.operations)
+    if row.enabled and (why := policies.why_refused(row.document_type, stated)):
+        return [why]
+    if not frappe.db.exists("DocType", row.document_type):
+        return [_("There is no document type {0}.").format(row.document_type)]
+    meta = frappe.get_meta(row.document_type)
+    problems = [
+        _("{0} is not an operation. There are: {1}.").format(operation, ", ".join(policies.OPERATIONS))
+        for operation in stated
+        if operation not in policies.OPERATIONS
+    ]
+    if not 0 <= cint(row.priority) <= 9:
+        problems.append(_("the priority lies between 0 and 9."))
+    for name in policies.lines(row.excluded_fields):
+        if not _has_field(meta, name):
+            problems.append(_("there is no field {0} to exclude.").format(name))
+    for name in policies.lines(row.captured_db_set_fields):
+        if not meta.has_field(name):
+            problems.append(_("there is no field {0} to capture.").format(name))
+    return problems + _wrong_values(meta, row.set_values)
+
+
+def _has_field(meta, name):
+    table, _dot, inner = name.partition(".")
+    if not inner:
+        return meta.has_field(name)
+    options = meta.get_options(table) if meta.has_field(table) else None
+    return bool(options) and frappe.get_meta(options).has_field(inner)
+
+
+def _wrong_values(meta, text):
+    if not (text or "").strip():
+        return []
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return [_("the values set on the way out are not JSON.")]
+    if not isinstance(values, dict):
+        return [_("the values set on the way out are not an object such as {0}.").format('{"field": 1}')]
+    return [
+        _("there is no field {0} to set a value of.").format(name)
+        for name in values
+        if not meta.has_field(name)
+    ]

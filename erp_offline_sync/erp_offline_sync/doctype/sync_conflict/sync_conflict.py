@@ -1,0 +1,13 @@
+"""Both sides changed one document. Decided through erp_offline_sync.api, never through a form."""
+
+from frappe.model.document import Document
+
+from erp_offline_sync.indexes import ensure_indexes
+
+
+class SyncConflict(Document):
+    pass
+
+
+def on_doctype_update():
+    ensure_indexes("Sync Conflict")
