@@ -281,14 +281,19 @@ def _message(reply: Reply, body: Json | None, exc_type: str | None) -> str:
 
 
 def _server_text(body: Json) -> str:
-    """The message that tells why: the one raised, else the error message, else the first shown."""
+    """The message that tells why: what was raised, the error message, what was shown last before it ended.
+
+    Alerts and coloured hints come along with an error without being its reason.
+    """
     shown = _server_messages(body)
+    hints = [message for message in shown if message.get("alert") or message.get("indicator", "red") != "red"]
     candidates: list[Any] = [
         *(message.get("message") for message in shown if message.get("raise_exception")),
         body.get("_error_message"),
-        *(message.get("message") for message in shown),
+        *(message.get("message") for message in reversed(shown) if message not in hints),
         _first_error(body).get("message"),
         _after_class(body.get("exception")),
+        *(message.get("message") for message in hints),
         body.get("message"),
     ]
     return next((text for text in candidates if isinstance(text, str) and text.strip()), "")
@@ -312,12 +317,12 @@ def _parsed(text: Any) -> Any:
         return text
 
 
-def _after_class(text: Any) -> Any:
-    """`frappe.exceptions.SomeError: why` without the class."""
+def _after_class(text: Any) -> str:
+    """`frappe.exceptions.SomeError: why` without the class; nothing where no reason follows it."""
     if not isinstance(text, str):
-        return None
-    head, colon, rest = text.partition(": ")
-    return rest if colon and " " not in head else text
+        return ""
+    head, _, reason = text.partition(": ")
+    return text if " " in head else reason
 
 
 _BREAKING = re.compile(r"<\s*/?\s*(?:br|p|div|li|ul|ol|tr|td|h[1-6])\b[^<>]*>", re.IGNORECASE)
