@@ -1,0 +1,817 @@
+"""The Store port over the app's doctypes, for MariaDB, PostgreSQL and Frappe's SQLite.
+
+Rows are written by statements with bound values: on Frappe's SQLite the query builder and `set_value` double
+every percent sign in a text. A row is locked by its name alone, never by a range: a range would hold up the
+rows that ordinary saves add meanwhile. Everything that grows with the backlog walks an index from
+`erp_offline_sync.indexes`; where a call needs several index ranges, each gives at most what was asked for.
+
+Frappe's datetime columns hold the site's wall clock, for people and for lists. What the engine reads is the
+exact UTC of the column `times`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from functools import cached_property
+from secrets import token_hex
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import frappe
+
+from erp_offline_sync.engine.errors import InvalidRequest, NotAllowed, NotFound
+from erp_offline_sync.engine.identity import canonical_json, fingerprint
+from erp_offline_sync.engine.model import (
+    Conflict,
+    Document,
+    Lease,
+    Operation,
+    Readiness,
+    Request,
+    Status,
+)
+from erp_offline_sync.engine.transitions import ENDS, OPEN, move
+
+from .rows import (
+    CONFLICT_COLUMNS,
+    DOCUMENT_COLUMNS,
+    LIVE,
+    REQUEST_COLUMNS,
+    Row,
+    conflict_to_row,
+    document_to_row,
+    due_at,
+    iso,
+    parse_iso,
+    request_to_row,
+    row_to_conflict,
+    row_to_document,
+    row_to_request,
+)
+
+__all__ = ["SEQUENCE", "FrappeStore", "ensure_sequence", "insert_request"]
+
+SEQUENCE = "eos_request_seq"
+"""Gives `seq` on MariaDB and PostgreSQL; Frappe's SQLite has none and takes the largest plus one."""
+
+_REQUESTS = "tabOffline Request"
+_EDGES = "tabOffline Request Link"
+_DOCUMENTS = "tabSynced Document"
+_CONFLICTS = "tabSync Conflict"
+_METADATA = "tabSync Metadata"
+
+_COUNTERS = "counters"
+_LEASE = "lease"
+_TOP = "seq"
+"""In the counters: the largest `seq` counted, so that a purge gives none away a second time."""
+
+_CHUNK = 200
+_RETRIES_SEEN = 200
+"""How many of the longest due retries are put in order of rank at a time, at least."""
+
+_OPEN = tuple(sorted(status.value for status in OPEN))
+_ENDED = tuple(sorted(status.value for status in ENDS))
+
+_LONGEST: Mapping[str, int] = {
+    "error_type": 140,
+    "error_message": 10_000,
+    "waits_why": 10_000,
+    "reason": 10_000,
+}
+"""Characters that the columns for people hold; what a central writes there has no limit of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One index range of requests: a condition, its values, and an order that the index has."""
+
+    where: str
+    values: tuple[Any, ...] = ()
+    order: str = "`seq`"
+    limit: int = _CHUNK
+
+
+class FrappeStore:
+    """See the port for what each method promises.
+
+    `owns_transaction`: a job's store begins each transaction with a rollback, so that it sees the present,
+    and commits it. A web request's or console's store joins the transaction that is open: nothing is
+    committed, and on an exception only what this store's transaction did is undone.
+    """
+
+    def __init__(
+        self, commit: Callable[[], None], rollback: Callable[[], None], *, owns_transaction: bool = True
+    ) -> None:
+        self._commit = commit
+        self._rollback = rollback
+        self._owns = owns_transaction
+        self._depth = 0
+        self._moved: Counter[str] = Counter()
+        self._top_seq = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        if self._depth:
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+            return
+        save_point = self._begin()
+        self._depth = 1
+        try:
+            yield
+            self._book()
+            if save_point is None:
+                self._commit()
+            else:
+                frappe.db.release_savepoint(save_point)
+        except BaseException:
+            self._undo(save_point)
+            raise
+        finally:
+            self._depth = 0
+            self._moved.clear()
+            self._top_seq = 0
+
+    def _begin(self) -> str | None:
+        if not self._owns:
+            save_point = f"eos_{token_hex(6)}"
+            frappe.db.savepoint(save_point)
+            return save_point
+        self._rollback()
+        if _is_sqlite():
+            # Take the one write lock now. A transaction that has read cannot take it once another has written.
+            frappe.db.sql(f"UPDATE `{_METADATA}` SET `value` = `value` WHERE `name` = ''")  # noqa: S608
+        return None
+
+    def _undo(self, save_point: str | None) -> None:
+        if save_point is None:
+            self._rollback()
+            return
+        try:
+            frappe.db.rollback(save_point=save_point)
+        except Exception:
+            # A deadlock has undone the whole transaction already, save point included; the cause is on its way.
+            frappe.logger("offline_sync").info("The transaction was gone before it could be undone.")
+
+    def now(self) -> datetime:
+        return _now()
+
+    # requests
+    def add(self, request: Request) -> Request:
+        self._inside()
+        taken = frappe.db.sql(
+            f"SELECT `name` FROM `{_REQUESTS}` WHERE `name` = %s OR `idempotency_key` = %s LIMIT 1",  # noqa: S608
+            (request.id, request.key),
+        )
+        if taken:
+            raise InvalidRequest(
+                f"There is a request {request.id}, or one with its idempotency key, already."
+            )
+        added = insert_request(request)
+        self._count(None, added)
+        return added
+
+    def get(self, request_id: str) -> Request | None:
+        self._inside()
+        row = self._row(_REQUESTS, REQUEST_COLUMNS, request_id)
+        return row_to_request(row) if row else None
+
+    def replace(self, request: Request, *, token: int | None = None) -> bool:
+        self._inside()
+        row = self._row(_REQUESTS, REQUEST_COLUMNS, request.id, lock=True)
+        if token is not None and (row is None or int(row["lease_token"] or 0) != token):
+            return False
+        if row is None:
+            raise NotFound(f"There is no request {request.id}.")
+        if request.key != row["idempotency_key"] and self._has_key(request.key):
+            raise InvalidRequest(f"Another request has the idempotency key {request.key}.")
+        self._put(row, replace(request, seq=int(row["seq"])))
+        return True
+
+    def unplaced(self, limit: int) -> list[Request]:
+        pending = "`status` = 'Pending' AND `readiness` = %s"
+        return self._first(
+            [_Part(pending, (int(stage),), limit=limit) for stage in (Readiness.NEW, Readiness.RECHECK)],
+            limit=limit,
+        )
+
+    def due(
+        self, now: datetime, *, limit: int, horizon: timedelta, doctypes: Collection[str] | None = None
+    ) -> list[Request]:
+        if doctypes is not None and not doctypes:
+            return []
+        only, values = _one_of("resource_type", doctypes)
+        seen = max(limit, _RETRIES_SEEN)
+        ready = f"`status` = 'Pending' AND `readiness` = 2{only}"
+        come, far = (f"`status` = 'Retry Scheduled' AND `due_at` {sign} %s{only}" for sign in ("<=", ">"))
+        return self._first(
+            [
+                _Part(ready, values, "`queue_rank`, `seq`", limit),
+                _Part(come, (due_at(now), *values), "`due_at`", seen),
+                _Part(far, (due_at(now + horizon), *values), "`due_at`", seen),
+            ],
+            limit=limit,
+            by_rank=True,
+        )
+
+    def claim(self, requests: Sequence[Request], token: int) -> list[Request]:
+        self._inside()
+        claimed = []
+        for request in requests:
+            # One by one, by name: a list of names may be looked up by a scan, which locks every row it passes.
+            row = self._row(_REQUESTS, REQUEST_COLUMNS, request.id, lock=True, skip_locked=True)
+            if row is None:
+                continue
+            old = row_to_request(row)
+            if old.status in (Status.PENDING, Status.RETRY):
+                new = move(old, Status.IN_FLIGHT, lease_token=token, sent_at=None)
+                self._put(row, new)
+                claimed.append(new)
+            elif old.status is Status.IN_FLIGHT and old.lease_token == token:
+                claimed.append(old)
+        return claimed
+
+    def in_flight(self, *, not_token: int, limit: int) -> list[Request]:
+        return self._first(
+            [_Part("`status` = 'In Flight' AND `lease_token` <> %s", (not_token,), limit=limit)], limit=limit
+        )
+
+    def doubts(self, now: datetime, *, limit: int, horizon: timedelta) -> list[Request]:
+        come = "`status` = 'In Doubt' AND (`due_at` <= %s OR `due_at` > %s)"
+        return self._first([_Part(come, (due_at(now), due_at(now + horizon)), limit=limit)], limit=limit)
+
+    def next_due_at(self) -> datetime | None:
+        self._inside()
+        found = []
+        for status in (Status.RETRY, Status.IN_DOUBT):
+            part = _Part("`status` = %s AND `due_at` > 0", (status.value,), "`due_at`", 1)
+            found += [request.next_retry_at for request in self._first([part], limit=1)]
+        return min((moment for moment in found if moment), default=None)
+
+    def open_in_line(self, line: str, *, before: int | None = None, limit: int = 1000) -> list[Request]:
+        return self._first(
+            _each_open("`line` = %s", (line,), before=before, limit=limit), limit=limit, descending=True
+        )
+
+    def open_in_group(self, order_group: str, *, before: int) -> Request | None:
+        parts = _each_open("`order_group` = %s", (order_group,), before=before, limit=1)
+        found = self._first(parts, limit=1, descending=True)
+        return found[0] if found else None
+
+    def open_on_name(
+        self, doctype: str, name: str, operations: Collection[Operation], *, before: int
+    ) -> list[Request]:
+        self._inside()
+        if not operations:
+            return []
+        wanted, values = _one_of("operation", [operation.value for operation in operations])
+        is_open, states = _one_of("status", _OPEN)
+        rows = frappe.db.sql(
+            f"SELECT `name` FROM `{_REQUESTS}` WHERE `resource_type` = %s AND `resource_id` = %s"  # noqa: S608
+            f"{is_open} AND `seq` < %s{wanted} ORDER BY `seq`",
+            (doctype, name, *states, before, *values),
+        )
+        return self._load([found for (found,) in rows])
+
+    def release(self, request_id: str) -> int:
+        self._inside()
+        rows = frappe.db.sql(
+            f"SELECT `name`, `status`, `readiness`, `seq` FROM `{_REQUESTS}`"  # noqa: S608
+            f" WHERE `waits_for` = %s AND `status` = 'Waiting'{_for_update()}",
+            (request_id,),
+            as_dict=True,
+        )
+        changes = {
+            "status": Status.PENDING.value,
+            "readiness": int(Readiness.RECHECK),
+            "waits_for": None,
+            "waits_why": None,
+            "lease_token": 0,
+        }
+        for row in rows:
+            _update(_REQUESTS, row["name"], changes)
+            self._move(Status.WAITING.value, Status.PENDING.value)
+        return len(rows)
+
+    def waiters(self, request_id: str, *, limit: int = 100) -> list[Request]:
+        part = _Part("`waits_for` = %s AND `status` = 'Waiting'", (request_id,), limit=limit)
+        return self._first([part], limit=limit)
+
+    def list_requests(
+        self,
+        *,
+        statuses: Collection[Status] | None = None,
+        doctype: str | None = None,
+        limit: int = 100,
+        after: int = 0,
+    ) -> list[Request]:
+        only, values = ("", ()) if doctype is None else _one_of("resource_type", [doctype])
+        if statuses is None:
+            return self._first([_Part(f"`seq` > %s{only}", (after, *values), limit=limit)], limit=limit)
+        where = f"`status` = %s AND `readiness` = %s AND `seq` > %s{only}"
+        return self._first(
+            [
+                _Part(where, (status.value, int(stage), after, *values), limit=limit)
+                for status in set(statuses)
+                for stage in Readiness
+            ],
+            limit=limit,
+        )
+
+    def purge(self, *, closed_before: datetime, limit: int) -> int:
+        self._inside()
+        purged = 0
+        # The column is wall clock and may be an hour off where a zone's clocks were put back.
+        before = _Wall().text(closed_before + timedelta(hours=2))
+        for status in _ENDED:
+            rows = frappe.db.sql(
+                f"SELECT `name`, `times` FROM `{_REQUESTS}`"  # noqa: S608
+                " WHERE `status` = %s AND `closed_at` < %s ORDER BY `closed_at` LIMIT %s",
+                (status, before, limit - purged),
+            )
+            for name, times in rows:
+                closed_at = parse_iso(json.loads(times).get("closed_at"))
+                if closed_at is None or closed_at >= closed_before:
+                    continue
+                self.set_links(name, 0, ())
+                _delete(_REQUESTS, name)
+                purged += 1
+        return purged
+
+    # edges
+    def set_links(self, request_id: str, seq: int, lines: Iterable[str]) -> None:
+        self._inside()
+        there = dict(
+            frappe.db.sql(
+                f"SELECT `line`, `name` FROM `{_EDGES}` WHERE `request` = %s",  # noqa: S608
+                (request_id,),
+            )
+        )
+        wanted = set(lines)
+        for line in sorted(there.keys() - wanted):
+            _delete(_EDGES, there[line])
+        for line in sorted(wanted - there.keys()):
+            edge = {"request": request_id, "seq": seq, "line": line, "open": 1}
+            _insert(_EDGES, {"name": fingerprint([request_id, line]), **edge})
+
+    def linkers(self, line: str, *, before: int | None = None, limit: int = 100) -> list[Request]:
+        self._inside()
+        found: list[Request] = []
+        after = -1
+        while len(found) < limit:
+            below, values = ("", ()) if before is None else (" AND `seq` < %s", (before,))
+            edges = frappe.db.sql(
+                f"SELECT `request`, `seq` FROM `{_EDGES}` WHERE `line` = %s AND `open` = 1"  # noqa: S608
+                f" AND `seq` > %s{below} ORDER BY `seq` LIMIT {_CHUNK}",
+                (line, after, *values),
+            )
+            linking = self._load([request for request, _ in edges])
+            found += [r for r in linking if r.status in OPEN and r.line != line]
+            if len(edges) < _CHUNK:
+                break
+            after = int(edges[-1][1])
+        return found[:limit]
+
+    # documents
+    def document(self, line: str) -> Document | None:
+        self._inside()
+        row = self._row(_DOCUMENTS, DOCUMENT_COLUMNS, line)
+        return row_to_document(row) if row else None
+
+    def document_named(self, doctype: str, local_name: str) -> Document | None:
+        found = self._documents(
+            "`reference_doctype` = %s AND `local_name` = %s AND `live` = %s", (doctype, local_name, LIVE)
+        )
+        return found[0] if found else None
+
+    def documents_at_central(self, doctype: str, central_names: Collection[str]) -> list[Document]:
+        names, found = sorted(set(central_names)), []
+        for start in range(0, len(names), _CHUNK):
+            some, values = _one_of("central_name", names[start : start + _CHUNK])
+            found += self._documents(f"`reference_doctype` = %s{some}", (doctype, *values))
+        # This database may take two names for one where the central does not.
+        wanted = set(names)
+        return [document for document in found if document.central_name in wanted]
+
+    def put_document(self, document: Document) -> None:
+        self._inside()
+        if not document.deleted:
+            there = self.document_named(document.doctype, document.local_name)
+            if there is not None and there.id != document.id:
+                raise NotAllowed(
+                    f"{document.doctype} {document.local_name} is the document {there.id} already."
+                )
+        row = document_to_row(document)
+        row["touched_at"] = self._wall.text(document.touched_at)
+        self._upsert(_DOCUMENTS, DOCUMENT_COLUMNS, row)
+
+    # conflicts
+    def put_conflict(self, conflict: Conflict) -> None:
+        self._inside()
+        there = self.pending_conflict(conflict.line)
+        if conflict.pending and there is not None and there.id != conflict.id:
+            raise NotAllowed(
+                f"{conflict.resource_type} {conflict.resource_id} has a pending conflict already."
+            )
+        row = conflict_to_row(conflict)
+        row["local_changed_at"] = self._wall.text(conflict.local_changed_at)
+        row["resolved_at"] = self._wall.text(conflict.resolved_at)
+        row["creation"] = self._wall.text(conflict.created_at)
+        if row["reason"] is not None:
+            row["reason"] = row["reason"][: _LONGEST["reason"]]
+        self._upsert(_CONFLICTS, CONFLICT_COLUMNS, row)
+
+    def conflict(self, conflict_id: str) -> Conflict | None:
+        self._inside()
+        row = self._row(_CONFLICTS, CONFLICT_COLUMNS, conflict_id)
+        return row_to_conflict(row) if row else None
+
+    def pending_conflict(self, line: str) -> Conflict | None:
+        found = self._conflicts("`line` = %s AND `resolution_status` = 'pending'", (line,), limit=1)
+        return found[0] if found else None
+
+    def conflicts(self, *, pending: bool = True, limit: int = 100, offset: int = 0) -> list[Conflict]:
+        where = "`resolution_status` = 'pending'" if pending else "1 = 1"
+        return self._conflicts(where, (), limit=limit, offset=offset)
+
+    def count_conflicts(self) -> int:
+        self._inside()
+        return _number(f"SELECT COUNT(*) FROM `{_CONFLICTS}` WHERE `resolution_status` = 'pending'")  # noqa: S608
+
+    def automatic_decisions(self, line: str, since: datetime) -> int:
+        decided = self._conflicts("`line` = %s AND `resolution_status` = 'resolved'", (line,), limit=_CHUNK)
+        return sum(
+            conflict.resolved_at is not None
+            and conflict.resolved_at >= since
+            and (conflict.resolved_by or "").startswith(("rule:", "hook:"))
+            for conflict in decided
+        )
+
+    # lease, counters, metadata
+    def acquire_lease(self, holder: str, seconds: float) -> Lease | None:
+        granted, now = self._lease(lock=True), _now()
+        if granted and granted["live"]:
+            expires_at, longest = (
+                parse_iso(granted["expires_at"]),
+                now + timedelta(seconds=granted["seconds"]),
+            )
+            if expires_at is not None and expires_at > now:
+                if expires_at > longest:
+                    # The clock went back: without this the lease would last for the whole jump.
+                    self.set_meta(_LEASE, canonical_json({**granted, "expires_at": iso(longest)}))
+                return None
+        return self._grant(holder, granted["token"] + 1 if granted else 1, seconds)
+
+    def renew_lease(self, lease: Lease, seconds: float) -> Lease | None:
+        granted = self._lease(lock=True)
+        if granted is None or not granted["live"] or granted["token"] != lease.token:
+            return None
+        return self._grant(lease.holder, lease.token, seconds)
+
+    def release_lease(self, lease: Lease) -> None:
+        granted = self._lease(lock=True)
+        if granted and granted["token"] == lease.token:
+            self.set_meta(_LEASE, canonical_json({**granted, "live": False}))
+
+    def live_lease(self) -> Lease | None:
+        self._inside()
+        granted = self._lease(lock=False)
+        expires_at = parse_iso(granted["expires_at"]) if granted else None
+        if granted is None or not granted["live"] or expires_at is None or expires_at <= _now():
+            return None
+        return Lease(token=granted["token"], holder=granted["holder"], expires_at=expires_at)
+
+    def counters(self) -> Mapping[Status, int]:
+        self._inside()
+        kept = json.loads(self.get_meta(_COUNTERS) or "{}")
+        counted = {status: int(kept.get(status.value, 0)) + self._moved[status.value] for status in Status}
+        counted[Status.PENDING] += _number(
+            f"SELECT COUNT(*) FROM `{_REQUESTS}` WHERE `status` = 'Pending' AND `readiness` = 0"  # noqa: S608
+        )
+        return counted
+
+    def oldest_open(self) -> datetime | None:
+        self._inside()
+        # The first of each state in the order of commits; among a few dozen the oldest is found exactly.
+        parts = [
+            _Part("`status` = %s AND `readiness` = %s", (status, int(stage)), limit=1)
+            for status in _OPEN
+            for stage in Readiness
+        ]
+        found = self._first(parts, limit=len(parts))
+        return min((request.created_at for request in found), default=None)
+
+    def get_meta(self, key: str) -> str | None:
+        self._inside()
+        return _meta(key)
+
+    def set_meta(self, key: str, value: str | None) -> None:
+        self._inside()
+        if value is None:
+            _delete(_METADATA, key)
+            return
+        row = {"value": value, "updated_at": self._wall.text(_now())}
+        if frappe.db.sql(f"SELECT `name` FROM `{_METADATA}` WHERE `name` = %s", (key,)):  # noqa: S608
+            _update(_METADATA, key, row)
+        else:
+            _insert(_METADATA, {"name": key, "key": key, **row})
+
+    # within
+    def _inside(self) -> None:
+        if not self._depth:
+            raise RuntimeError("the store is read and written inside transaction() only")
+
+    @cached_property
+    def _wall(self) -> _Wall:
+        return _Wall()
+
+    def _row(
+        self,
+        table: str,
+        columns: Sequence[str],
+        name: str,
+        *,
+        lock: bool = False,
+        skip_locked: bool = False,
+    ) -> Row | None:
+        # A joined transaction may have begun long ago: a lock makes it read the row as it stands now.
+        suffix = _for_update(skip_locked=skip_locked) if lock or not self._owns else ""
+        rows = frappe.db.sql(
+            f"SELECT {_quoted(columns)} FROM `{table}` WHERE `name` = %s{suffix}",  # noqa: S608
+            (name,),
+            as_dict=True,
+        )
+        return dict(rows[0]) if rows else None
+
+    def _has_key(self, key: str) -> bool:
+        return bool(
+            frappe.db.sql(f"SELECT `name` FROM `{_REQUESTS}` WHERE `idempotency_key` = %s", (key,))  # noqa: S608
+        )
+
+    def _put(self, row: Row, request: Request) -> None:
+        """Write what differs from the row, move the counters and, at an end, forget what the document linked to."""
+        new = _request_row(request, self._wall)
+        changes = {
+            column: value for column, value in new.items() if column not in row or row[column] != value
+        }
+        _update(_REQUESTS, request.id, changes)
+        self._count(row, request)
+        if request.status in ENDS:
+            self.set_links(request.id, request.seq, ())
+
+    def _count(self, old: Row | None, request: Request) -> None:
+        before = _counter(old["status"], old["readiness"]) if old else None
+        after = _counter(request.status.value, request.readiness)
+        self._move(before, after)
+        if after is not None:
+            self._top_seq = max(self._top_seq, request.seq)
+
+    def _move(self, before: str | None, after: str | None) -> None:
+        if before == after:
+            return
+        if before is not None:
+            self._moved[before] -= 1
+        if after is not None:
+            self._moved[after] += 1
+
+    def _book(self) -> None:
+        """Move the counters by what this transaction did: last, so that their row is locked for a moment only."""
+        if not self._top_seq and not any(self._moved.values()):
+            return
+        kept = json.loads(self._locked_meta(_COUNTERS) or "{}")
+        for status, step in self._moved.items():
+            kept[status] = int(kept.get(status, 0)) + step
+        kept[_TOP] = max(int(kept.get(_TOP, 0)), self._top_seq)
+        self.set_meta(_COUNTERS, canonical_json(kept))
+
+    def _locked_meta(self, key: str) -> str | None:
+        if _meta(key) is None:
+            _insert(_METADATA, {"name": key, "key": key}, or_ignore=True)
+        rows = frappe.db.sql(
+            f"SELECT `value` FROM `{_METADATA}` WHERE `name` = %s{_for_update()}",  # noqa: S608
+            (key,),
+        )
+        return rows[0][0] if rows else None
+
+    def _lease(self, *, lock: bool) -> dict[str, Any] | None:
+        self._inside()
+        text = self._locked_meta(_LEASE) if lock else _meta(_LEASE)
+        granted: dict[str, Any] | None = json.loads(text) if text else None
+        return granted
+
+    def _grant(self, holder: str, token: int, seconds: float) -> Lease:
+        lease = Lease(token=token, holder=holder, expires_at=_now() + timedelta(seconds=seconds))
+        granted = {"token": token, "holder": holder, "expires_at": iso(lease.expires_at)}
+        self.set_meta(_LEASE, canonical_json({**granted, "seconds": seconds, "live": True}))
+        return lease
+
+    def _first(
+        self, parts: Sequence[_Part], *, limit: int, by_rank: bool = False, descending: bool = False
+    ) -> list[Request]:
+        """The first requests of several index ranges taken together."""
+        self._inside()
+        if not parts or limit <= 0:
+            return []
+        ranges = [
+            f"SELECT * FROM (SELECT `name`, `queue_rank`, `seq` FROM `{_REQUESTS}` WHERE {part.where}"  # noqa: S608
+            f" ORDER BY {part.order} LIMIT {int(part.limit)}) AS `part_{number}`"
+            for number, part in enumerate(parts)
+        ]
+        values = tuple(value for part in parts for value in part.values)
+        found = {
+            name: (rank if by_rank else 0, seq)
+            for name, rank, seq in frappe.db.sql(" UNION ALL ".join(ranges), values)
+        }
+        return self._load(sorted(found, key=found.__getitem__, reverse=descending)[:limit])
+
+    def _load(self, names: Sequence[str]) -> list[Request]:
+        """The requests of these names, in that order; those that are gone are left out."""
+        found: dict[str, Request] = {}
+        for start in range(0, len(names), _CHUNK):
+            some, values = _one_of("name", names[start : start + _CHUNK])
+            rows = frappe.db.sql(
+                f"SELECT {_quoted(REQUEST_COLUMNS)} FROM `{_REQUESTS}` WHERE 1 = 1{some}",  # noqa: S608
+                values,
+                as_dict=True,
+            )
+            found.update({row["name"]: row_to_request(row) for row in rows})
+        return [found[name] for name in names if name in found]
+
+    def _documents(self, where: str, values: tuple[Any, ...]) -> list[Document]:
+        self._inside()
+        rows = frappe.db.sql(
+            f"SELECT {_quoted(DOCUMENT_COLUMNS)} FROM `{_DOCUMENTS}` WHERE {where} ORDER BY `name`",  # noqa: S608
+            values,
+            as_dict=True,
+        )
+        return [row_to_document(row) for row in rows]
+
+    def _conflicts(
+        self, where: str, values: tuple[Any, ...], *, limit: int, offset: int = 0
+    ) -> list[Conflict]:
+        self._inside()
+        rows = frappe.db.sql(
+            f"SELECT {_quoted(CONFLICT_COLUMNS)} FROM `{_CONFLICTS}` WHERE {where}"  # noqa: S608
+            " ORDER BY `creation`, `name` LIMIT %s OFFSET %s",
+            (*values, limit, offset),
+            as_dict=True,
+        )
+        return [row_to_conflict(row) for row in rows]
+
+    def _upsert(self, table: str, columns: Sequence[str], row: Row) -> None:
+        old = self._row(table, columns, row["name"], lock=True)
+        if old is None:
+            _insert(table, row)
+            return
+        changes = {
+            column: value for column, value in row.items() if column not in old or old[column] != value
+        }
+        _update(table, row["name"], changes)
+
+
+def insert_request(request: Request) -> Request:
+    """Add a row to the outbox inside the caller's transaction; gives it its `seq` and answers it.
+
+    Touches no other row and commits nothing. A taken id or key is an error of the database.
+    """
+    added = replace(request, seq=_next_seq())
+    row = _request_row(added, _Wall())
+    _insert(_REQUESTS, {**row, "creation": row["created_at"]})
+    return added
+
+
+def ensure_sequence() -> None:
+    """Make the sequence where it is missing and put it above every `seq` there is. Commits."""
+    if _is_sqlite():
+        return
+    counted = json.loads(_meta(_COUNTERS) or "{}").get(_TOP, 0)
+    top = max(_number(f"SELECT MAX(`seq`) FROM `{_REQUESTS}`"), int(counted))  # noqa: S608
+    no_cache = " NOCACHE NOCYCLE" if frappe.db.db_type == "mariadb" else ""
+    frappe.db.sql_ddl(f"CREATE SEQUENCE IF NOT EXISTS {SEQUENCE} START WITH 1 INCREMENT BY 1{no_cache}")
+    if _next_seq() <= top:
+        frappe.db.sql(f"SELECT SETVAL({_sequence()}, %s)", (top,))
+
+
+def _next_seq() -> int:
+    if not _is_sqlite():
+        return _number(f"SELECT NEXTVAL({_sequence()})")
+    # The caller has written its document, so it holds the one write lock and nobody else takes this number.
+    kept = json.loads(_meta(_COUNTERS) or "{}").get(_TOP, 0)
+    return max(_number(f"SELECT MAX(`seq`) FROM `{_REQUESTS}`"), int(kept)) + 1  # noqa: S608
+
+
+def _sequence() -> str:
+    return f"'{SEQUENCE}'" if frappe.db.db_type == "postgres" else SEQUENCE
+
+
+def _is_sqlite() -> bool:
+    return bool(frappe.db.db_type == "sqlite")
+
+
+def _for_update(*, skip_locked: bool = False) -> str:
+    if _is_sqlite():
+        return ""
+    return " FOR UPDATE SKIP LOCKED" if skip_locked else " FOR UPDATE"
+
+
+def _now() -> datetime:
+    if frappe.db.db_type == "sqlite":
+        text = frappe.db.sql("SELECT strftime(%s, 'now')", ("%Y-%m-%dT%H:%M:%f",))[0][0]
+        return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
+    utc = "clock_timestamp() AT TIME ZONE 'utc'" if frappe.db.db_type == "postgres" else "UTC_TIMESTAMP(6)"
+    moment: datetime = frappe.db.sql(f"SELECT {utc}")[0][0]
+    return moment.replace(tzinfo=timezone.utc)
+
+
+class _Wall:
+    """Instants as the site's wall clock shows them."""
+
+    def __init__(self) -> None:
+        self._zone = ZoneInfo(frappe.utils.get_system_timezone())
+
+    def text(self, moment: datetime | None) -> str | None:
+        if moment is None:
+            return None
+        return moment.astimezone(self._zone).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+
+
+def _request_row(request: Request, wall: _Wall) -> Row:
+    row = request_to_row(request)
+    for column, longest in _LONGEST.items():
+        if row[column] is not None:
+            row[column] = row[column][:longest]
+    for column in ("created_at", "changed_at", "next_retry_at", "sent_at", "closed_at"):
+        row[column] = wall.text(getattr(request, column))
+    return row
+
+
+def _counter(status: str, readiness: int) -> str | None:
+    """The counter that holds such a row; None for a new one, which capture only inserted."""
+    if status == Status.PENDING.value and readiness == Readiness.NEW:
+        return None
+    return status
+
+
+def _each_open(where: str, values: tuple[Any, ...], *, before: int | None, limit: int) -> list[_Part]:
+    """The last open requests, one index range a state."""
+    below, bound = ("", ()) if before is None else (" AND `seq` < %s", (before,))
+    return [
+        _Part(f"{where} AND `status` = %s{below}", (*values, status, *bound), "`seq` DESC", limit)
+        for status in _OPEN
+    ]
+
+
+def _one_of(column: str, values: Collection[str] | None) -> tuple[str, tuple[str, ...]]:
+    """` AND column IN (…)` and its values; nothing for None."""
+    if values is None:
+        return "", ()
+    wanted = tuple(dict.fromkeys(values))
+    return f" AND `{column}` IN ({', '.join(['%s'] * len(wanted))})", wanted
+
+
+def _quoted(columns: Iterable[str]) -> str:
+    return ", ".join(f"`{column}`" for column in columns)
+
+
+def _number(query: str) -> int:
+    return int(frappe.db.sql(query)[0][0] or 0)
+
+
+def _meta(key: str) -> str | None:
+    rows = frappe.db.sql(f"SELECT `value` FROM `{_METADATA}` WHERE `name` = %s", (key,))  # noqa: S608
+    return rows[0][0] if rows else None
+
+
+def _insert(table: str, row: Row, *, or_ignore: bool = False) -> None:
+    """Insert a row with Frappe's own columns beside it; with `or_ignore` nothing where the name is taken."""
+    now, user = frappe.utils.now(), frappe.session.user
+    own = {"creation": now, "modified": now, "owner": user, "modified_by": user, "docstatus": 0, "idx": 0}
+    full = {**own, **row}
+    ignore = " IGNORE" if or_ignore and frappe.db.db_type == "mariadb" else ""
+    nothing = " ON CONFLICT DO NOTHING" if or_ignore and not ignore else ""
+    frappe.db.sql(
+        f"INSERT{ignore} INTO `{table}` ({_quoted(full)}) VALUES ({', '.join(['%s'] * len(full))}){nothing}",
+        tuple(full.values()),
+    )
+
+
+def _update(table: str, name: str, changes: Row) -> None:
+    if not changes:
+        return
+    full = {**changes, "modified": frappe.utils.now(), "modified_by": frappe.session.user}
+    frappe.db.sql(
+        f"UPDATE `{table}` SET {', '.join(f'`{column}` = %s' for column in full)} WHERE `name` = %s",  # noqa: S608
+        (*full.values(), name),
+    )
+
+
+def _delete(table: str, name: str) -> None:
+    frappe.db.sql(f"DELETE FROM `{table}` WHERE `name` = %s", (name,))  # noqa: S608
