@@ -11,11 +11,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
-from erp_offline_sync.adapters import rows
+from erp_offline_sync.adapters import leases, rows
 from erp_offline_sync.engine.errors import InvalidRequest, NotAllowed, NotFound
 from erp_offline_sync.engine.model import (
     Conflict,
@@ -79,15 +79,6 @@ class _Table(Generic[Value]):
             self._values[key] = value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Granted:
-    """The last lease given; `seconds` is for how long, `live` is False once it was given back."""
-
-    lease: Lease
-    seconds: float
-    live: bool
-
-
 class MemoryStore:
     """See the port for what each method promises. `clock_now` is the database's time, aware UTC.
 
@@ -126,7 +117,7 @@ class MemoryStore:
         )
         self._counters: _Table[int] = _Table(self._journal)
         self._metadata: _Table[str] = _Table(self._journal)
-        self._leases: _Table[_Granted] = _Table(self._journal)
+        self._leases: _Table[str] = _Table(self._journal)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -267,7 +258,7 @@ class MemoryStore:
         self._inside()
         ended = (request for status in ENDS for request in self._requests.where("status", status))
         old = [r for r in ended if r.closed_at is not None and r.closed_at < closed_before]
-        for request in old[:limit]:
+        for request in sorted(old, key=lambda request: request.closed_at or closed_before)[:limit]:
             self._requests.put(request.id, None)
             self.set_links(request.id, request.seq, ())
         return min(len(old), limit)
@@ -348,34 +339,23 @@ class MemoryStore:
     # lease, counters, metadata
     def acquire_lease(self, holder: str, seconds: float) -> Lease | None:
         self._inside()
-        granted, now = self._leases.get("run"), self.now()
-        if granted is not None and granted.live and granted.lease.expires_at > now:
-            longest = now + timedelta(seconds=granted.seconds)
-            if granted.lease.expires_at > longest:
-                # The clock went back: without this the lease would last for the whole jump.
-                self._leases.put("run", replace(granted, lease=replace(granted.lease, expires_at=longest)))
-            return None
-        return self._grant(holder, granted.lease.token + 1 if granted else 1, seconds)
+        text, lease = leases.acquire(self._leases.get("run"), holder, seconds, self.now())
+        self._leases.put("run", text)
+        return lease
 
     def renew_lease(self, lease: Lease, seconds: float) -> Lease | None:
         self._inside()
-        granted = self._leases.get("run")
-        if granted is None or not granted.live or granted.lease.token != lease.token:
-            return None
-        return self._grant(lease.holder, lease.token, seconds)
+        text, renewed = leases.renew(self._leases.get("run"), lease, seconds, self.now())
+        self._leases.put("run", text)
+        return renewed
 
     def release_lease(self, lease: Lease) -> None:
         self._inside()
-        granted = self._leases.get("run")
-        if granted is not None and granted.lease.token == lease.token:
-            self._leases.put("run", replace(granted, live=False))
+        self._leases.put("run", leases.release(self._leases.get("run"), lease))
 
     def live_lease(self) -> Lease | None:
         self._inside()
-        granted = self._leases.get("run")
-        if granted is None or not granted.live or granted.lease.expires_at <= self.now():
-            return None
-        return granted.lease
+        return leases.live(self._leases.get("run"), self.now())
 
     def counters(self) -> Mapping[Status, int]:
         self._inside()
@@ -410,11 +390,6 @@ class MemoryStore:
                     self._counters.put(status.value, (self._counters.get(status.value) or 0) + step)
         if not _is_open(new):
             self.set_links(new.id, new.seq, ())
-
-    def _grant(self, holder: str, token: int, seconds: float) -> Lease:
-        lease = Lease(token=token, holder=holder, expires_at=self.now() + timedelta(seconds=seconds))
-        self._leases.put("run", _Granted(lease=lease, seconds=seconds, live=True))
-        return lease
 
 
 def _stored(request: Request, old: Request | None) -> Request:
