@@ -24,7 +24,8 @@ doc_events = {
         "on_change": "erp_offline_sync.capture.on_change",
         "after_delete": "erp_offline_sync.capture.after_delete",
         "after_rename": "erp_offline_sync.capture.after_rename",
-    }
+    },
+    "Custom Field": {"on_update": "erp_offline_sync.indexes.after_custom_field"},
 }
 
 scheduler_events = {

@@ -4,7 +4,7 @@ Frappe's own ways are not enough. On SQLite its `add_index` passes over an index
 migrate that touches a column rebuilds the table without its indexes and its primary key. On MariaDB a migrate
 drops single-column indexes that the doctype's JSON does not name. So each index here has a name of its own, at
 least two columns, and is looked for by its columns; what is missing is made after each sync of the doctype,
-after each migrate, and named by `doctor`.
+after each migrate and after a custom field, and named by `doctor`.
 """
 
 import frappe
@@ -55,6 +55,12 @@ def ensure_indexes(doctype):
 def ensure_all_indexes():
     for doctype in INDEXES:
         ensure_indexes(doctype)
+
+
+def after_custom_field(doc, method=None):
+    """A custom field on one of our doctypes makes SQLite rebuild its table."""
+    if doc.dt in INDEXES:
+        frappe.db.after_commit.add(lambda: ensure_indexes(doc.dt))
 
 
 def missing_indexes():

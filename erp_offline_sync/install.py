@@ -3,6 +3,8 @@
 Everything here may run any number of times.
 """
 
+from datetime import datetime, timezone
+
 import frappe
 from frappe.utils import now_datetime
 
@@ -22,7 +24,7 @@ def after_install():
             )
     if not frappe.db.get_singles_dict(SETTINGS):
         frappe.get_doc({"doctype": SETTINGS}).insert(ignore_permissions=True)
-    _remember("installed_at", frappe.utils.now())
+    _remember("installed_at", datetime.now(timezone.utc).isoformat())
     ensure_all_indexes()
     ensure_sequence()
 

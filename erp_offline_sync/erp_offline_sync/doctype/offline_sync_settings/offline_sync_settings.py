@@ -5,6 +5,7 @@ stands there need not be entered twice.
 """
 
 import json
+import re
 from urllib.parse import urlsplit
 
 import frappe
@@ -26,6 +27,7 @@ class OfflineSyncSettings(Document):
         problems = [
             *self.wrong_numbers(),
             *self.wrong_connection(),
+            *self.wrong_window(),
             *self.wrong_paths(),
             *self.wrong_policies(),
         ]
@@ -41,6 +43,7 @@ class OfflineSyncSettings(Document):
         frappe.throw(_("The secret cannot be read."), frappe.PermissionError)
 
     def wrong_numbers(self):
+        """Of the values that count: what site_config.json overrides is checked there, not here."""
         try:
             parse({**self.as_dict(no_nulls=True), **overrides()})
         except SettingsError as error:
@@ -67,6 +70,14 @@ class OfflineSyncSettings(Document):
         if missing:
             return [_("An enabled branch needs: {0}.").format(", ".join(missing))]
         return []
+
+    def wrong_window(self):
+        times = [self.effective(name) for name in ("sync_window_start", "sync_window_end")]
+        if not any(times):
+            return []
+        if not all(time and re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", str(time)) for time in times):
+            return [_("A sync window has a beginning and an end, each as HH:MM.")]
+        return [_("The sync window is empty: it begins when it ends.")] if times[0] == times[1] else []
 
     def wrong_paths(self):
         return [
