@@ -158,7 +158,7 @@ def request_to_row(request: Request) -> Row:
         "path": request.path,
         "body": canonical_json(request.body),
         "base": _json(request.base),
-        "links": canonical_json([[link.path, link.doctype, link.name] for link in request.links]),
+        "links": canonical_json([[link.path, link.doctype, link.name, link.line] for link in request.links]),
         "unique_values": canonical_json(request.unique),
         "resource_version": request.resource_version,
         "repeatable": int(request.repeatable),
@@ -217,7 +217,8 @@ def row_to_request(row: Mapping[str, Any]) -> Request:
         created_at=_certain(times["created_at"]),
         base=_parse(row["base"]),
         links=tuple(
-            Link(path=path, doctype=doctype, name=name) for path, doctype, name in _list(row["links"])
+            Link(path=path, doctype=doctype, name=name, line=line)
+            for path, doctype, name, line in _list(row["links"])
         ),
         unique=_parse(row["unique_values"]) or {},
         resource_version=row["resource_version"],

@@ -8,6 +8,7 @@ OfflineSyncError
 │   ├── AlreadyDecided    somebody else was faster: read what they decided
 │   ├── BaseMoved         the central's document changed meanwhile: look at the new one and decide again
 │   └── TakesAlong        the step would take other requests along: show them, then confirm
+├── CentralUnavailable    the line or the central cannot answer now: nothing is lost, go on when it can
 ├── Paused                sending is paused: resume first
 ├── LeaseLost             another run took over: stop without recording anything
 └── LocalRefused          the branch's own rules refuse the values: leave the conflict open, show the reason
@@ -15,9 +16,12 @@ OfflineSyncError
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AlreadyDecided",
     "BaseMoved",
+    "CentralUnavailable",
     "InvalidRequest",
     "LeaseLost",
     "LocalRefused",
@@ -76,3 +80,11 @@ class LeaseLost(OfflineSyncError):
 
 class LocalRefused(OfflineSyncError):
     """The branch's own rules refuse the write (submitted, linked, no permission)."""
+
+
+class CentralUnavailable(OfflineSyncError):
+    """A look-up got no proper answer; `outcome` is what the classifier made of it."""
+
+    def __init__(self, outcome: Any) -> None:
+        super().__init__(str(outcome))
+        self.outcome = outcome

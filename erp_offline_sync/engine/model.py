@@ -104,6 +104,8 @@ class Link:
     path: str
     doctype: str
     name: str
+    line: str | None = None
+    """Line of the document it names, set when the request is placed: a later rename does not move it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from .config import Config
 from .model import (
     Conflict,
     Document,
@@ -26,7 +28,18 @@ from .model import (
     Wire,
 )
 
-__all__ = ["Central", "Clock", "Control", "Events", "Ids", "LocalDocuments", "Policies", "Resolver", "Store"]
+__all__ = [
+    "Central",
+    "Clock",
+    "Control",
+    "Events",
+    "Ids",
+    "LocalDocuments",
+    "Policies",
+    "Ports",
+    "Resolver",
+    "Store",
+]
 
 
 class Clock(Protocol):
@@ -262,3 +275,19 @@ class Store(Protocol):
     def get_meta(self, key: str) -> str | None: ...
 
     def set_meta(self, key: str, value: str | None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Everything from outside, put together once by the composition root."""
+
+    store: Store
+    central: Central
+    policies: Policies
+    documents: LocalDocuments
+    resolver: Resolver
+    events: Events
+    clock: Clock
+    ids: Ids
+    control: Control
+    config: Config

@@ -1,0 +1,93 @@
+"""What the engine needs where there is no bench: no documents of its own, no meta, hooks from this process."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from erp_offline_sync.engine.errors import InvalidRequest, LocalRefused
+from erp_offline_sync.engine.model import Conflict, Json, Policy, Schema
+from erp_offline_sync.engine.registry import HookRegistry, conflict_data, read_answer
+
+__all__ = ["NoDocuments", "PlainPolicies", "RegisteredHooks", "StopFlag"]
+
+
+class NoDocuments:
+    """The LocalDocuments port of an outbox that holds requests only."""
+
+    def current(self, doctype: str, name: str) -> Json | None:
+        return None
+
+    def write(self, doctype: str, name: str, values: Json) -> None:
+        """Nothing to write to: the caller reads the central's document itself."""
+
+    def restore(self, doctype: str, name: str, values: Json) -> None:
+        """Nothing to restore."""
+
+    def delete(self, doctype: str, name: str) -> None:
+        """Nothing to delete."""
+
+    def set_docstatus(self, doctype: str, name: str, docstatus: int) -> None:
+        raise LocalRefused("There is no document here that could be moved.")
+
+
+class PlainPolicies:
+    """The Policies port without meta: callers write the central's own names."""
+
+    def __init__(
+        self, policies: Mapping[str, Policy] | None = None, schemas: Mapping[str, Schema] | None = None
+    ) -> None:
+        self._policies = dict(policies or {})
+        self._schemas = dict(schemas or {})
+
+    def policy(self, doctype: str) -> Policy:
+        return self._policies.get(doctype) or Policy(same_names=True)
+
+    def schema(self, doctype: str) -> Schema | None:
+        return self._schemas.get(doctype)
+
+
+class RegisteredHooks:
+    """The Resolver port over the hooks registered in this process; a coroutine is awaited."""
+
+    def __init__(self, registry: HookRegistry) -> None:
+        self._registry = registry
+
+    def decide(self, conflict: Conflict) -> Mapping[str, Any] | None:
+        data = conflict_data(conflict)
+        for hook in self._registry.hooks(conflict.resource_type):
+            name = getattr(hook, "__qualname__", type(hook).__name__)
+            try:
+                answer = hook(conflict.id, data)
+                if inspect.isawaitable(answer):
+                    answer = asyncio.run(_awaited(answer))
+                resolution = read_answer(answer)
+            except InvalidRequest as nonsense:
+                return {"error": str(nonsense), "by": name}
+            except Exception as error:
+                return {"error": f"{type(error).__name__}", "by": name}
+            if resolution is not None:
+                return {"resolution": resolution.value, "by": name}
+        return None
+
+
+async def _awaited(answer: Any) -> Any:
+    return await answer
+
+
+class StopFlag:
+    """The Control port of a process: set by a signal handler or another thread."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._reason = "shutdown"
+
+    def stop(self, reason: str = "shutdown") -> None:
+        self._reason = reason
+        self._event.set()
+
+    def stop_reason(self) -> str | None:
+        return self._reason if self._event.is_set() else None

@@ -1,0 +1,191 @@
+"""What people do with single requests: retry, discard, send whole; and why one has not been sent.
+
+Each is one transaction. Nothing leaves the outbox here but by a named person with a reason (G0).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from .delivery import with_note
+from .errors import InvalidRequest, NotAllowed, NotFound, TakesAlong
+from .line import BREAKER, kept_breaker
+from .model import Attempt, Document, Json, Operation, Readiness, Request, Status
+from .outgoing import document_body
+from .paths import document_path
+from .ports import Ports, Store
+from .status import paused_by
+from .transitions import ENDS, move
+
+__all__ = ["clear_old_requests", "discard", "explain", "retry", "send_whole"]
+
+_RETRYABLE = frozenset({Status.NEEDS_ATTENTION, Status.RETRY, Status.PENDING, Status.WAITING})
+_DISCARDABLE = _RETRYABLE | {Status.CONFLICT}
+_PURGED_AT_ONCE = 500
+
+
+def _get(store: Store, request_id: str) -> Request:
+    request = store.get(request_id)
+    if request is None:
+        raise NotFound(f"There is no request {request_id}.")
+    return request
+
+
+def retry(ports: Ports, request_id: str, *, by: str) -> Request:
+    """Send it again at once, with all its retries. A merge that waits for a person is confirmed by this."""
+    store = ports.store
+    with store.transaction():
+        request = _get(store, request_id)
+        if request.status not in _RETRYABLE:
+            raise NotAllowed(f"A request that is {request.status.value} cannot be retried.")
+        if request.status is Status.PENDING or request.status is Status.WAITING:
+            return request
+        noted = with_note(request, Attempt(at=store.now(), event="retry", note=by))
+        again = replace(
+            noted,
+            retry_count=0,
+            contentions=0,
+            restamps=0,
+            unanswered=0,
+            next_retry_at=None,
+            overwrite=request.overwrite or bool(request.body.get("merge")),
+        )
+        again = move(again, Status.PENDING, readiness=Readiness.RECHECK)
+        store.replace(again)
+    return again
+
+
+def discard(ports: Ports, request_id: str, *, reason: str, by: str, take_along: bool = False) -> list[str]:
+    """End it unsent, for good; answers the ids of all requests that went with it.
+
+    Later requests of the document go along: TakesAlong names them unless `take_along`. What links to the document
+    is put into Needs Attention.
+    """
+    store = ports.store
+    if not (reason or "").strip() or not by:
+        raise InvalidRequest("Discarding needs a reason and a person.")
+    with store.transaction():
+        request = _get(store, request_id)
+        if request.status not in _DISCARDABLE:
+            raise NotAllowed(f"A request that is {request.status.value} cannot be discarded.")
+        in_line = store.open_in_line(request.line) if request.line else []
+        later = sorted((other for other in in_line if other.seq > request.seq), key=lambda other: other.seq)
+        if later and not take_along:
+            names = tuple(other.id for other in later)
+            raise TakesAlong(f"{len(later)} later requests of this document would be discarded too.", names)
+        now = store.now()
+        for each in [request, *later]:
+            _end_discarded(store, each, by, reason, now)
+        if request.operation is Operation.CREATE and request.line:
+            _hold_linkers(store, request)
+        conflict = store.pending_conflict(request.line) if request.line else None
+        if conflict is not None and not store.open_in_line(conflict.line, limit=1):
+            store.put_conflict(
+                replace(
+                    conflict,
+                    resolution_status="resolved",
+                    resolved_by=by,
+                    resolved_at=now,
+                    reason=f"discarded: {reason}",
+                )
+            )
+    return [each.id for each in [request, *later]]
+
+
+def _end_discarded(store: Store, request: Request, by: str, reason: str, now: datetime) -> None:
+    noted = with_note(request, Attempt(at=now, event="discard", note=by))
+    store.replace(move(noted, Status.DISCARDED, closed_at=now, closed_by=by, reason=reason))
+    store.set_links(request.id, request.seq, ())
+    store.release(request.id)
+
+
+def _hold_linkers(store: Store, request: Request) -> None:
+    """What links to a document that will never be created there cannot be sent as it is."""
+    for linker in store.linkers(str(request.line)):
+        if Status.NEEDS_ATTENTION is linker.status or linker.status is Status.IN_FLIGHT:
+            continue
+        if linker.status in (Status.PENDING, Status.WAITING, Status.RETRY):
+            message = f"{request.resource_type} {request.resource_id}, which it links to, was discarded."
+            store.replace(
+                move(linker, Status.NEEDS_ATTENTION, readiness=Readiness.READY, error_message=message)
+            )
+
+
+def send_whole(ports: Ports, request_id: str, *, by: str) -> Request:
+    """For a document that is not at the central: create it there as it stands here."""
+    store = ports.store
+    with store.transaction():
+        request = _get(store, request_id)
+        document: Document | None = store.document(request.line) if request.line else None
+        if request.status is not Status.NEEDS_ATTENTION or document is None or document.linked:
+            raise NotAllowed("Only a document that is not at the central can be sent whole.")
+        current = ports.documents.current(document.doctype, document.local_name)
+        if current is None:
+            raise NotAllowed("The document is not here any more.")
+        body: Json = document_body(current, ports.policies.schema(document.doctype))
+        noted = with_note(request, Attempt(at=store.now(), event="send whole", note=by))
+        whole = replace(
+            noted,
+            operation=Operation.CREATE,
+            method="POST",
+            path=document_path(document.doctype),
+            body=body,
+            base=None,
+            key=ports.ids.new_key(),
+            replaces=request.key,
+            wire=None,
+            retry_count=0,
+            refused=False,
+            sends=0,
+            error_message=None,
+            error_type=None,
+        )
+        whole = move(whole, Status.PENDING, readiness=Readiness.RECHECK)
+        store.replace(whole)
+    return whole
+
+
+def clear_old_requests(ports: Ports, days: int, *, limit: int = 100_000) -> int:
+    """Delete ended requests older than that, in chunks; held and waiting ones never. Answers how many."""
+    if days < 0:
+        raise InvalidRequest("days must not be negative.")
+    store, deleted = ports.store, 0
+    while deleted < limit:
+        with store.transaction():
+            before = store.now() - timedelta(days=days)
+            gone = store.purge(closed_before=before, limit=_PURGED_AT_ONCE)
+        deleted += gone
+        if gone < _PURGED_AT_ONCE:
+            break
+    return deleted
+
+
+def explain(store: Store, request: Request, now: datetime) -> str:
+    """One line: why it has not been sent, and when it will be."""
+    if request.status in ENDS:
+        at = request.closed_at.isoformat(timespec="seconds") if request.closed_at else ""
+        return " ".join(part for part in (request.status.value, at, request.reason or "") if part)
+    if request.status is Status.WAITING:
+        return f"Waits for {request.waits_why} (request {request.waits_for})."
+    if request.status is Status.CONFLICT:
+        return "Both sides changed the document: somebody has to decide its conflict."
+    if request.status is Status.NEEDS_ATTENTION:
+        return f"Needs a person: {request.error_message or request.error_type or 'see its history'}"
+    paused = paused_by(store, now)
+    if paused:
+        return f"Sending is paused by {paused}."
+    breaker = kept_breaker(store.get_meta(BREAKER))
+    if not breaker.closed:
+        probe = breaker.next_probe_at
+        when = probe.isoformat(timespec="seconds") if probe else "now"
+        return f"The central cannot be used ({breaker.reason}); next try {when}."
+    if request.status is Status.IN_FLIGHT:
+        return "Is being sent."
+    if request.next_retry_at and request.next_retry_at > now:
+        when = request.next_retry_at.isoformat(timespec="seconds")
+        said = request.error_message or request.error_type or "no answer"
+        return f"Next try {when}, after: {said}"
+    if request.status is Status.IN_DOUBT:
+        return "Was sent, but not answered; it is looked up with the next run."
+    return "Goes with the next run."

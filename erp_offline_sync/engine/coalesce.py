@@ -1,0 +1,95 @@
+"""When consecutive requests of one document become one.
+
+Only requests that certainly had no effect are touched (never sent, or refused with an answer), and nothing is
+taken past what it waits for. The earliest survives. Source: semantics, "Coalescing".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from .model import Operation, Readiness, Request, Status
+from .transitions import move
+
+__all__ = ["cancel_out", "cancels_out", "certainly_had_no_effect", "merge", "mergeable"]
+
+_STILL = frozenset({Status.PENDING, Status.WAITING, Status.RETRY, Status.NEEDS_ATTENTION})
+
+
+def certainly_had_no_effect(request: Request) -> bool:
+    return request.status in _STILL and (request.sends == 0 or request.refused)
+
+
+def mergeable(first: Request, later: Request, blockers: Collection[Request]) -> bool:
+    """`first` directly precedes `later` in its line; `blockers` is what `later` waits for apart from `first`."""
+    return (
+        first.operation in (Operation.CREATE, Operation.UPDATE)
+        and later.operation is Operation.UPDATE
+        and not first.body.get("amended_from")
+        and not first.body.get("docstatus")
+        and first.overwrite == later.overwrite
+        and certainly_had_no_effect(first)
+        and certainly_had_no_effect(later)
+        and all(blocker.seq < first.seq for blocker in blockers)
+    )
+
+
+def merge(first: Request, later: Request, *, new_key: str, now: datetime) -> tuple[Request, Request]:
+    """Both as they are afterwards: `first` carries the change of both, `later` is Merged into it.
+
+    What had been refused gets a new key and its retries back: to mend a document is to save it.
+    """
+    base = None
+    if first.operation is Operation.UPDATE:
+        base = {**(later.base or {}), **(first.base or {})}
+    taken: dict[str, Any] = {
+        "body": {**first.body, **later.body},
+        "base": base,
+        "links": later.links,
+        "unique": {field: later.body.get(field, value) for field, value in first.unique.items()},
+        "changed_at": later.last_change,
+        "rank": min(first.rank, later.rank),
+        "priority": min(first.priority, later.priority),
+        "wire": None,
+    }
+    if first.refused or first.status is Status.NEEDS_ATTENTION:
+        taken |= {
+            "key": new_key,
+            "replaces": first.key,
+            "retry_count": 0,
+            "contentions": 0,
+            "restamps": 0,
+            "refused": False,
+            "sends": 0,
+            "sent_at": None,
+            "next_retry_at": None,
+            "error_type": None,
+            "error_message": None,
+        }
+    survivor = move(first, Status.PENDING, readiness=Readiness.RECHECK, **taken)
+    return survivor, move(
+        later, Status.MERGED, merged_into=first.id, closed_at=now, readiness=Readiness.READY
+    )
+
+
+def cancels_out(create: Request, delete: Request) -> bool:
+    """A create that certainly never arrived and the delete of the same document."""
+    return (
+        create.operation is Operation.CREATE
+        and delete.operation is Operation.DELETE
+        and certainly_had_no_effect(create)
+        and certainly_had_no_effect(delete)
+    )
+
+
+def cancel_out(create: Request, delete: Request, *, now: datetime) -> tuple[Request, Request]:
+    """Both Merged into each other: neither had an effect, and neither is sent."""
+
+    def ended(request: Request, other: Request) -> Request:
+        closed = replace(request, merged_into=other.id, closed_at=now, readiness=Readiness.READY)
+        return move(closed, Status.MERGED, reason="created and deleted again before it was sent")
+
+    return ended(create, delete), ended(delete, create)

@@ -1,0 +1,596 @@
+"""One request on its way: prepared, marked, sent by the run, and its answer recorded.
+
+`prepare` fixes what is sent, at the first send only; repeats send the same bytes. Every verdict of the classifier
+has one function here, found by one table. Nothing is recorded but under the run's lease token.
+Source: semantics, "Delivery on a plain central".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from enum import Enum
+from typing import Any
+
+from .backoff import delay
+from .classify import Outcome, Verdict
+from .config import CONTENTIONS_FREE, HISTORY_KEPT, RESTAMPS, UNANSWERED_BOOKED
+from .errors import CentralUnavailable, LeaseLost
+from .line import Line
+from .lookup import Lookup
+from .model import Attempt, Document, Json, Operation, Readiness, Request, Status
+from .outgoing import DOCSTATUS, build_wire, has_rows, links_in_body, row_names
+from .ports import Ports
+from .resolution import Resolutions
+from .transitions import OPEN, move
+from .values import differences, moved_fields
+
+__all__ = ["Delivery", "Result", "with_note"]
+
+
+class Result(str, Enum):
+    """What became of one request in this run."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    CONFLICT = "conflict"
+    NONE = "none"
+
+
+class _Held(Exception):
+    """The request cannot be sent as it is: a person is needed. Nothing left this site."""
+
+
+class _Gone(Exception):
+    """The document that the request is about is not at the central."""
+
+
+class _Moved(Exception):
+    """The central's document changed in a synced field; `central` is how it stands."""
+
+    def __init__(self, central: Json) -> None:
+        super().__init__("moved")
+        self.central = central
+
+
+def with_note(request: Request, attempt: Attempt) -> Request:
+    return replace(request, history=(*request.history, attempt)[-HISTORY_KEPT:])
+
+
+class Delivery:
+    """The steps of a run with one request. `token` is the lease's; the run sets it."""
+
+    def __init__(self, ports: Ports, line: Line, lookup: Lookup, resolutions: Resolutions) -> None:
+        self._ports = ports
+        self._store = ports.store
+        self._line = line
+        self._lookup = lookup
+        self._resolutions = resolutions
+        self.token = 0
+
+    # before it is sent
+
+    def prepare(self, request: Request) -> Request | Result:
+        """The request with its bytes, or what became of it where nothing need or can be sent.
+
+        Raises CentralUnavailable where a look-up got no proper answer.
+        """
+        if request.wire is not None:
+            return request
+        with self._store.transaction():
+            document = self._store.document(request.line) if request.line else None
+        try:
+            return self._with_wire(request, document)
+        except _Held as held:
+            return self._needs_attention(request, Outcome(verdict=Verdict.REFUSED_AT_ONCE, message=str(held)))
+        except _Gone:
+            if request.operation is Operation.DELETE:
+                return self._close(request, "gone already")
+            return self.conflict(request, None)
+        except _Moved as moved:
+            return self.conflict(request, moved.central)
+
+    def _with_wire(self, request: Request, document: Document | None) -> Request:
+        if document is None or request.operation is Operation.CALL:
+            return replace(request, wire=build_wire(request, None, names={}, version=None))
+        if request.operation is Operation.CREATE:
+            return replace(
+                request, wire=build_wire(request, document, names=self._names(request), version=None)
+            )
+        if request.operation is Operation.RENAME and request.body.get("merge") and not request.overwrite:
+            raise _Held("Merging two documents cannot be undone: confirm it with Retry, or discard it.")
+        if not document.linked:
+            document = self._adopt_own(request, document)
+        central, version = None, self._version(request, document)
+        if (
+            version is None
+            or has_rows(request.body)
+            or request.operation in (Operation.DELETE, Operation.RENAME)
+        ):
+            central = self._lookup.fetch(document.doctype, str(document.central_name))
+            if central is None:
+                raise _Gone
+            document, version = self._under_version(request, document, central, version)
+        names = self._names(request)
+        return replace(
+            request,
+            resource_version=version,
+            wire=build_wire(request, document, names=names, version=version, central=central),
+        )
+
+    def _version(self, request: Request, document: Document) -> str | None:
+        """Our own newer answer comes before the version that the caller knew."""
+        given = request.resource_version
+        if given and not (document.touched_at and document.touched_at >= request.created_at):
+            return given
+        return document.version
+
+    def _under_version(
+        self, request: Request, document: Document, central: Json, version: str | None
+    ) -> tuple[Document, str]:
+        """The document as it stands, where no synced field of it moved since the version we know."""
+        now = str(central.get("modified") or "")
+        unknown = version is None and document.base is None
+        if now != version and not (unknown or request.overwrite) and self._lookup.moved(document, central):
+            raise _Moved(central)
+        document = replace(document, version=now, base=central)
+        self._put(document)
+        return document, now
+
+    def _adopt_own(self, request: Request, document: Document) -> Document:
+        """A document older than the app, before its first change: is the one of its name the same?"""
+        central = self._lookup.fetch(document.doctype, document.local_name)
+        if central is None:
+            if request.operation is Operation.DELETE:
+                raise _Gone
+            raise _Held(
+                f"{document.doctype} {document.local_name} is not at the central. Send it whole, or discard this."
+            )
+        local = self._current(document) or (request.base if request.operation is Operation.DELETE else None)
+        if local is None:
+            document = replace(document, central_name=document.local_name)
+            self._put(document)
+            return document
+        before = {**local, **(request.base or {})}
+        if not self._lookup.same_document(before, central, document.doctype):
+            raise _Moved(central)
+        based = {field: central.get(field) for field in request.base or {}}
+        if moved_fields(request.base or {}, based, None) and not request.overwrite:
+            raise _Moved(central)
+        return self._link(document, local, central)
+
+    def _adopt_target(self, document: Document) -> str:
+        """The central's name of a document that is linked to and was never sent."""
+        central = self._lookup.fetch(document.doctype, document.local_name)
+        local = self._current(document)
+        if central is None:
+            raise _Held(
+                f"{document.doctype} {document.local_name}, which it links to, is not at the central."
+            )
+        if local is not None and not self._lookup.same_document(local, central, document.doctype):
+            raise _Held(
+                f"{document.doctype} {document.local_name}, which it links to, is another document at the central."
+            )
+        return str(self._link(document, local or {}, central).central_name)
+
+    def _link(self, document: Document, local: Json, central: Json) -> Document:
+        linked = replace(
+            document,
+            central_name=str(central["name"]),
+            version=str(central.get("modified") or "") or None,
+            base=central,
+            rows=row_names(local, central, {}),
+        )
+        self._put(linked)
+        return linked
+
+    def _names(self, request: Request) -> dict[str, str]:
+        """The central's names of what the body links to, by path."""
+        names: dict[str, str] = {}
+        for link in links_in_body(request):
+            with self._store.transaction():
+                target = self._store.document(link.line) if link.line else None
+            if target is None or target.linked:
+                names[link.path] = (target.central_name if target else None) or link.name
+            elif self._ports.policies.policy(link.doctype).same_names:
+                names[link.path] = target.local_name
+            else:
+                names[link.path] = self._adopt_target(target)
+        return names
+
+    def _current(self, document: Document) -> Json | None:
+        with self._store.transaction():
+            return self._ports.documents.current(document.doctype, document.local_name)
+
+    def mark(self, request: Request) -> Request:
+        """Written in a commit of its own, just before the bytes leave."""
+        with self._store.transaction():
+            marked = move(
+                request, Status.IN_FLIGHT, sent_at=self._store.now(), sends=request.sends + 1, refused=False
+            )
+            self._save(marked)
+        return marked
+
+    # after it was answered
+
+    def record(self, request: Request, outcome: Outcome) -> Result:
+        """What the answer means for the request. Raises CentralUnavailable where a look-up failed."""
+        if outcome.effect_unknown:
+            return self._in_doubt(request, outcome)
+        return _BY_VERDICT[outcome.verdict](self, request, outcome)
+
+    def give_back(self, request: Request, outcome: Outcome | None = None) -> Result:
+        """To be sent again when the destination can be used: no attempt."""
+        with self._store.transaction():
+            self._save(move(self._noted(request, outcome), Status.PENDING, readiness=Readiness.READY))
+        return Result.NONE
+
+    def book(self, request: Request, outcome: Outcome) -> Result:
+        """One attempt; the last allowed one needs a person (G7)."""
+        return self._booked(self._noted(request, outcome), outcome, attempts=1)
+
+    def conflict(self, request: Request, central: Json | None) -> Result:
+        """Both sides changed the document: recorded, and decided by hook or rule where one does."""
+        noted = with_note(request, Attempt(at=self._now(), event="conflict"))
+        conflict = self._resolutions.open(noted, central, token=self.token)
+        self._resolutions.decide(conflict)
+        return Result.CONFLICT
+
+    def _applied(self, request: Request, outcome: Outcome) -> Result:
+        wanted = DOCSTATUS.get(request.operation) or request.body.get("docstatus") or None
+        answered, name = outcome.document, outcome.name
+        if request.operation is Operation.RENAME or (wanted and answered is not None):
+            # A submit answers a version that is old already, and a long one is only queued: read it back.
+            with self._store.transaction():
+                known = self._store.document(request.line) if request.line else None
+            doctype = known.doctype if known else str(request.resource_type)
+            central_name = name or (known.central_name if known else None) or request.resource_id
+            try:
+                answered = self._lookup.fetch(doctype, str(central_name)) or answered
+            except CentralUnavailable:
+                # It had its effect all the same; the version is read before the next request about it.
+                answered = {**(answered or {}), "modified": None}
+        if wanted and answered is not None and (answered.get("docstatus") or 0) != wanted:
+            return self._deferred(request, outcome)
+        return self._close(request, outcome.verdict.value, answered=answered, name=name, outcome=outcome)
+
+    def _deferred(self, request: Request, outcome: Outcome) -> Result:
+        """The central queued the submit or cancel: looked at again later, no attempt."""
+        later = self._noted(request, replace(outcome, message="the central has queued it"))
+        if request.operation is Operation.CREATE:
+            return self._wait(later, Status.IN_DOUBT, self._ports.config.base_seconds * 4)
+        return self._wait(later, Status.RETRY, self._ports.config.base_seconds * 4)
+
+    def _close(
+        self,
+        request: Request,
+        event: str,
+        *,
+        answered: Json | None = None,
+        name: str | None = None,
+        outcome: Outcome | None = None,
+    ) -> Result:
+        """Synced: what the central answered is what we know of the document from now on."""
+        with self._store.transaction():
+            now = self._store.now()
+            document = self._store.document(request.line) if request.line else None
+            if document is not None:
+                document = self._known(request, document, answered, name)
+                self._store.put_document(document)
+            noted = with_note(
+                request, Attempt(at=now, event=event, status=outcome.status if outcome else None)
+            )
+            self._save(
+                move(
+                    noted,
+                    Status.SYNCED,
+                    closed_at=now,
+                    resource_version=document.version if document else None,
+                    differences=self._differences(request, answered) or None,
+                    error_type=None,
+                    error_message=None,
+                    next_retry_at=None,
+                )
+            )
+            self._store.set_links(request.id, request.seq, ())
+            self._store.release(request.id)
+        return Result.SUCCESS
+
+    def _known(
+        self, request: Request, document: Document, answered: Json | None, name: str | None
+    ) -> Document:
+        if request.operation is Operation.RENAME and name:
+            document = replace(document, central_name=name)
+        if answered is None or answered.get("name") is None:
+            return document
+        return replace(
+            document,
+            central_name=str(answered["name"]),
+            version=str(answered["modified"]) if answered.get("modified") else None,
+            base=answered,
+            rows=row_names(request.body, answered, document.rows),
+            touched_at=self._store.now(),
+        )
+
+    def _differences(self, request: Request, answered: Json | None) -> dict[str, list[Any]]:
+        if answered is None or request.operation in (Operation.RENAME, Operation.DELETE, Operation.CALL):
+            return {}
+        schema = self._ports.policies.schema(str(request.resource_type))
+        linked = {link.path.split(".", 1)[0] for link in links_in_body(request)}
+        sent = {field: value for field, value in request.body.items() if field not in linked}
+        return differences(sent, answered, schema)
+
+    def _stale(self, request: Request, outcome: Outcome) -> Result:
+        """The version moved: no conflict yet. Perhaps it is our own earlier send, perhaps no synced field moved."""
+        document, central = self._stands(request)
+        if central is None:
+            return self.conflict(request, None)
+        wanted = DOCSTATUS.get(request.operation)
+        if (request.sends > 1 or wanted is not None) and self._arrived(request, document, central):
+            return self._close(request, "arrived before", answered=central, outcome=outcome)
+        if self._lookup.moved(document, central):
+            return self.conflict(request, central)
+        if request.restamps >= RESTAMPS:
+            return self.book(replace(request, restamps=0, wire=None), outcome)
+        with self._store.transaction():
+            self._store.put_document(
+                replace(
+                    document, version=str(central["modified"]), base=central, touched_at=self._store.now()
+                )
+            )
+            again = replace(self._noted(request, outcome), restamps=request.restamps + 1, wire=None)
+            self._save(move(again, Status.PENDING, readiness=Readiness.READY))
+        return Result.NONE
+
+    def _missing(self, request: Request, outcome: Outcome) -> Result:
+        if request.operation is Operation.DELETE:
+            return self._close(request, "gone already", outcome=outcome)
+        return self.conflict(request, None)
+
+    def _taken(self, request: Request, outcome: Outcome) -> Result:
+        """A name or unique value is taken: by this very document, or by another."""
+        if request.operation is not Operation.CREATE:
+            return self._refused(request, outcome)
+        central = self.find_given(request)
+        if central is None:
+            return self._needs_attention(self._noted(request, outcome), outcome)
+        return self.found_by_name(request, central)
+
+    def found_by_name(self, request: Request, central: Json) -> Result:
+        """A create's name or unique value belongs to this document: ours where it is equal, else a conflict."""
+        if self.holds_create(request, central):
+            return self._close(request, "arrived before", answered=central)
+        return self.conflict(request, central)
+
+    def find_given(self, request: Request) -> Json | None:
+        """The central's document under a name or unique value that we gave."""
+        doctype = str(request.resource_type)
+        for field, value in request.unique.items():
+            name = (
+                str(value)
+                if field == "name"
+                else next(iter(self._lookup.find(doctype, {field: value})), None)
+            )
+            found = self._lookup.fetch(doctype, name) if name else None
+            if found is not None:
+                return found
+        return None
+
+    def _wrong_state(self, request: Request, outcome: Outcome) -> Result:
+        """Already in the wanted state: applied. Otherwise both sides moved the document."""
+        if request.operation is Operation.CREATE:
+            return self._refused(request, outcome)
+        document, central = self._stands(request)
+        if central is not None and self._arrived(request, document, central):
+            return self._close(request, "arrived before", answered=central, outcome=outcome)
+        if central is None and request.operation is Operation.DELETE:
+            return self._close(request, "gone already", outcome=outcome)
+        return self.conflict(self._noted(request, outcome), central)
+
+    def _refused(self, request: Request, outcome: Outcome) -> Result:
+        """An attempt, but for a submit, cancel or delete that turns out to be done already."""
+        if request.operation in (*DOCSTATUS, Operation.DELETE) and request.line:
+            document, central = self._stands(request)
+            if central is None and request.operation is Operation.DELETE:
+                return self._close(request, "gone already", outcome=outcome)
+            if central is not None and self._arrived(request, document, central):
+                return self._close(request, "arrived before", answered=central, outcome=outcome)
+        return self.book(replace(request, refused=True), outcome)
+
+    def _needs_attention(self, request: Request, outcome: Outcome) -> Result:
+        return self._booked(
+            replace(self._noted(request, outcome), refused=True), outcome, attempts=0, at_once=True
+        )
+
+    def _refused_at_once(self, request: Request, outcome: Outcome) -> Result:
+        return self._booked(
+            replace(self._noted(request, outcome), refused=True), outcome, attempts=1, at_once=True
+        )
+
+    def _link_missing(self, request: Request, outcome: Outcome) -> Result:
+        """Waits for the request that creates what it links to, where the outbox has one that does not wait for it."""
+        with self._store.transaction():
+            creator = self._creator(request)
+            if creator is not None:
+                waiting = replace(self._noted(request, outcome), refused=True, wire=None)
+                why = f"{creator.resource_type} {creator.resource_id}, which it links to"
+                self._save(
+                    move(
+                        waiting,
+                        Status.WAITING,
+                        readiness=Readiness.READY,
+                        waits_for=creator.id,
+                        waits_why=why,
+                    )
+                )
+                return Result.NONE
+        return self._refused_at_once(request, outcome)
+
+    def _creator(self, request: Request) -> Request | None:
+        for link in links_in_body(request):
+            for other in self._store.open_in_line(link.line) if link.line else ():
+                if other.operation is Operation.CREATE and not self._waits(other, request.id):
+                    return other
+        return None
+
+    def _waits(self, request: Request, for_id: str) -> bool:
+        current: Request | None = request
+        while current is not None and current.status in OPEN:
+            if current.id == for_id:
+                return True
+            current = self._store.get(current.waits_for) if current.waits_for else None
+        return False
+
+    def _contention(self, request: Request, outcome: Outcome) -> Result:
+        """A deadlock or lock time-out: the first three in a row are no attempt."""
+        if request.contentions >= CONTENTIONS_FREE:
+            return self.book(replace(request, contentions=0, refused=True), outcome)
+        later = replace(self._noted(request, outcome), contentions=request.contentions + 1, refused=True)
+        return self._wait(later, Status.RETRY, self._ports.config.base_seconds * self._ports.ids.random())
+
+    def _not_now(self, request: Request, outcome: Outcome) -> Result:
+        self._line.trip(outcome)
+        return self.give_back(request, outcome)
+
+    def _not_sent(self, request: Request, outcome: Outcome) -> Result:
+        self._line.trip(outcome)
+        unsent = replace(
+            request, sends=request.sends - 1, sent_at=None if request.sends == 1 else request.sent_at
+        )
+        return self.give_back(unsent, outcome)
+
+    def _server_error(self, request: Request, outcome: Outcome) -> Result:
+        """Booked on the request only when the central then answers the probe; else it is the destination's."""
+        if not self._line.probe():
+            return self.give_back(request, outcome)
+        self._line.request_failed(request.id)
+        return self.book(replace(request, refused=True), outcome)
+
+    def _configuration(self, request: Request, outcome: Outcome) -> Result:
+        """The destination's; but a queued call to a place that is not there is the call's own fault."""
+        if request.operation is Operation.CALL and self._line.probe():
+            return self._refused_at_once(request, outcome)
+        self._line.trip(outcome)
+        return self.give_back(request, outcome)
+
+    def _in_doubt(self, request: Request, outcome: Outcome) -> Result:
+        """Sent, outcome unknown. Unanswered three times with a good probe after each, each counts an attempt."""
+        request = self._noted(request, outcome)
+        if outcome.verdict is Verdict.NOT_NOW:
+            self._line.trip(outcome)
+            return self._doubted(request)
+        if not self._line.probe():
+            return self._doubted(request)
+        self._line.request_failed(request.id)
+        unanswered = replace(request, unanswered=request.unanswered + 1)
+        if unanswered.unanswered < UNANSWERED_BOOKED:
+            return self._doubted(unanswered)
+        attempts = UNANSWERED_BOOKED if unanswered.unanswered == UNANSWERED_BOOKED else 1
+        return self._booked(unanswered, outcome, attempts=attempts, waiting=Status.IN_DOUBT)
+
+    def _doubted(self, request: Request) -> Result:
+        with self._store.transaction():
+            self._save(move(request, Status.IN_DOUBT, readiness=Readiness.READY, next_retry_at=None))
+        return Result.NONE
+
+    # helpers
+
+    def _booked(
+        self,
+        request: Request,
+        outcome: Outcome,
+        *,
+        attempts: int,
+        at_once: bool = False,
+        waiting: Status = Status.RETRY,
+    ) -> Result:
+        config = self._ports.config
+        booked = replace(request, retry_count=request.retry_count + attempts)
+        if not at_once and booked.retry_count <= config.max_retries:
+            wait = delay(
+                booked.retry_count - 1,
+                base=config.base_seconds,
+                maximum=config.max_seconds,
+                random=self._ports.ids.random(),
+            )
+            return self._wait(booked, waiting, wait)
+        with self._store.transaction():
+            self._save(move(booked, Status.NEEDS_ATTENTION, readiness=Readiness.READY, next_retry_at=None))
+        return Result.FAILURE
+
+    def _wait(self, request: Request, status: Status, seconds: float) -> Result:
+        with self._store.transaction():
+            at = self._store.now() + timedelta(seconds=seconds)
+            self._save(move(request, status, readiness=Readiness.READY, next_retry_at=at))
+        return Result.FAILURE if status is Status.RETRY else Result.NONE
+
+    def _noted(self, request: Request, outcome: Outcome | None) -> Request:
+        if outcome is None:
+            return request
+        attempt = Attempt(
+            at=self._now(), event=outcome.verdict.value, status=outcome.status, exc_type=outcome.exc_type
+        )
+        return replace(
+            with_note(request, attempt), error_type=outcome.exc_type, error_message=outcome.message or None
+        )
+
+    def _now(self) -> Any:
+        with self._store.transaction():
+            return self._store.now()
+
+    def _save(self, request: Request) -> None:
+        if not self._store.replace(request, token=self.token):
+            raise LeaseLost("Another run took over this request.")
+
+    def _put(self, document: Document) -> None:
+        with self._store.transaction():
+            self._store.put_document(document)
+
+    def _stands(self, request: Request) -> tuple[Document, Json | None]:
+        """The document of the request, and how it stands at the central."""
+        with self._store.transaction():
+            document = self._store.document(str(request.line))
+        if document is None:
+            raise LeaseLost(f"The document of request {request.id} is not known any more.")
+        return document, self._lookup.fetch(document.doctype, document.central_name or document.local_name)
+
+    def _arrived(self, request: Request, document: Document, central: Json) -> bool:
+        """The wanted state and all sent fields are found at the central."""
+        if request.operation not in (*DOCSTATUS, Operation.UPDATE):
+            return False
+        names = {} if request.wire is None else _sent(request)
+        return self._lookup.holds(central, names, document.doctype, DOCSTATUS.get(request.operation))
+
+    def holds_create(self, request: Request, central: Json) -> bool:
+        docstatus = request.body.get("docstatus") or 0
+        return self._lookup.holds(central, _sent(request), str(request.resource_type), docstatus)
+
+
+def _sent(request: Request) -> Json:
+    """The values that went over the line, in the central's names."""
+    body = json.loads(request.wire.body) if request.wire and request.wire.body else {}
+    return {field: value for field, value in body.items() if field not in ("modified", "docstatus", "name")}
+
+
+_Record = Callable[[Delivery, Request, Outcome], Result]
+
+_BY_VERDICT: Mapping[Verdict, _Record] = {
+    Verdict.APPLIED: Delivery._applied,
+    Verdict.STALE: Delivery._stale,
+    Verdict.MISSING: Delivery._missing,
+    Verdict.TAKEN: Delivery._taken,
+    Verdict.WRONG_STATE: Delivery._wrong_state,
+    Verdict.LINK_MISSING: Delivery._link_missing,
+    Verdict.CONFLICT: lambda delivery, request, outcome: delivery.conflict(request, None),
+    Verdict.REFUSED: Delivery._refused,
+    Verdict.REFUSED_AT_ONCE: Delivery._refused_at_once,
+    Verdict.NOT_NOW: Delivery._not_now,
+    Verdict.CREDENTIALS: Delivery._not_now,
+    Verdict.CONTENTION: Delivery._contention,
+    Verdict.SERVER_ERROR: Delivery._server_error,
+    Verdict.NOT_SENT: Delivery._not_sent,
+    Verdict.UNANSWERED: Delivery._in_doubt,
+    Verdict.CONFIGURATION: Delivery._configuration,
+}

@@ -1,0 +1,144 @@
+"""Requests that were sent and never answered: what became of them is looked up before anything else of their
+document goes.
+
+What carries a version cannot happen twice and goes again at once. Of the rest, "not there" counts only once the
+central cannot be working on it any more (`central_request_timeout` after the send).
+Source: semantics, "Delivery on a plain central", In doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from .classify import Outcome, Verdict
+from .delivery import Delivery, Result
+from .errors import LeaseLost
+from .lookup import Lookup
+from .model import Document, Operation, Readiness, Request, Status
+from .ports import Ports
+from .transitions import move
+
+__all__ = ["Doubts"]
+
+_CANDIDATES_SHOWN = 5
+
+
+class Doubts:
+    """Settles one In Doubt request at a time, under the run's lease token."""
+
+    def __init__(self, ports: Ports, delivery: Delivery, lookup: Lookup) -> None:
+        self._ports = ports
+        self._store = ports.store
+        self._delivery = delivery
+        self._lookup = lookup
+
+    def settle(self, request: Request) -> Result:
+        """Raises CentralUnavailable where the look-up got no proper answer; the request stays In Doubt."""
+        with self._store.transaction():
+            flying = move(request, Status.IN_FLIGHT, lease_token=self._delivery.token)
+            self._store.replace(flying)
+        return _BY_OPERATION[flying.operation](self, flying)
+
+    def keep(self, request: Request, *, until: datetime | None = None) -> Result:
+        """Still not known: looked up again at that time."""
+        with self._store.transaction():
+            self._save(move(request, Status.IN_DOUBT, readiness=Readiness.READY, next_retry_at=until))
+        return Result.NONE
+
+    def _again(self, request: Request) -> Result:
+        """The same bytes once more."""
+        with self._store.transaction():
+            self._save(move(request, Status.PENDING, readiness=Readiness.READY, next_retry_at=None))
+        return Result.NONE
+
+    def _not_there(self, request: Request) -> Result:
+        """Sent again once the central cannot be at work on it any more; looked up again until then."""
+        patience = timedelta(seconds=self._ports.config.central_request_timeout)
+        with self._store.transaction():
+            now = self._store.now()
+        if request.sent_at is None:
+            return self._again(request)
+        until = request.sent_at + patience
+        if now < until and until - now <= patience:
+            return self.keep(request, until=until)
+        return self._again(request)
+
+    def _delete(self, request: Request) -> Result:
+        document = self._document(request)
+        central = self._lookup.fetch(document.doctype, document.central_name or document.local_name)
+        if central is None:
+            return self._delivery.record(request, Outcome(verdict=Verdict.APPLIED))
+        return self._not_there(request)
+
+    def _rename(self, request: Request) -> Result:
+        document = self._document(request)
+        new_name = str(request.body["new_name"])
+        old = self._lookup.fetch(document.doctype, document.central_name or document.local_name)
+        if old is None and self._lookup.fetch(document.doctype, new_name) is not None:
+            return self._delivery.record(request, Outcome(verdict=Verdict.APPLIED, name=new_name))
+        if old is None:
+            return self._delivery.conflict(request, None)
+        return self._not_there(request)
+
+    def _create(self, request: Request) -> Result:
+        central = self._delivery.find_given(request)
+        if central is not None:
+            return self._delivery.found_by_name(request, central)
+        doctype = str(request.resource_type)
+        since = request.sent_at
+        names = self._lookup.created_since(doctype, since) if since else []
+        equal: list[str] = []
+        for name in names:
+            candidate = self._lookup.fetch(doctype, name)
+            if candidate is not None and self._delivery.holds_create(request, candidate):
+                equal.append(name)
+                central = candidate
+        if len(names) == 1 and len(equal) == 1 and central is not None:
+            return self._delivery.found_by_name(request, central)
+        if not names:
+            return self._not_there(request)
+        shown = ", ".join(names[:_CANDIDATES_SHOWN])
+        return self._ask(
+            request,
+            f"Sent, but not answered. These {doctype} documents at the central may be it: {shown}. "
+            "Look at them, then retry or discard this request.",
+        )
+
+    def _call(self, request: Request) -> Result:
+        if request.repeatable:
+            return self._again(request)
+        return self._ask(
+            request,
+            "Sent, but not answered. Whether the call had its effect cannot be looked up; look at the central, "
+            "then retry or discard it.",
+        )
+
+    def _ask(self, request: Request, message: str) -> Result:
+        with self._store.transaction():
+            asked = replace(request, error_type=None, error_message=message)
+            self._save(move(asked, Status.NEEDS_ATTENTION, readiness=Readiness.READY, next_retry_at=None))
+        return Result.FAILURE
+
+    def _document(self, request: Request) -> Document:
+        with self._store.transaction():
+            document = self._store.document(str(request.line))
+        if document is None:
+            raise LeaseLost(f"The document of request {request.id} is not known any more.")
+        return document
+
+    def _save(self, request: Request) -> None:
+        if not self._store.replace(request, token=self._delivery.token):
+            raise LeaseLost("Another run took over this request.")
+
+
+_BY_OPERATION: Mapping[Operation, Callable[[Doubts, Request], Result]] = {
+    Operation.CREATE: Doubts._create,
+    Operation.UPDATE: Doubts._again,
+    Operation.SUBMIT: Doubts._again,
+    Operation.CANCEL: Doubts._again,
+    Operation.DELETE: Doubts._delete,
+    Operation.RENAME: Doubts._rename,
+    Operation.CALL: Doubts._call,
+}

@@ -1,0 +1,78 @@
+"""Asks the central how a document stands. Whatever is no proper answer is raised as CentralUnavailable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from .classify import classify, read_document, read_names
+from .errors import CentralUnavailable
+from .model import Document, Json, Operation, Reply
+from .ports import Ports
+from .values import differences, moved_fields
+
+__all__ = ["Lookup"]
+
+
+class Lookup:
+    """Reads only; no transaction is open meanwhile."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    def fetch(self, doctype: str, name: str) -> Json | None:
+        """The central's document, None where it certainly is not there."""
+        reply = self._ports.central.fetch(doctype, name)
+        state, document = read_document(reply)
+        if state == "unknown":
+            raise _unavailable(reply)
+        return document
+
+    def find(self, doctype: str, filters: Json) -> list[str]:
+        return self._names(self._ports.central.find(doctype, filters))
+
+    def created_since(self, doctype: str, since: datetime) -> list[str]:
+        """Documents that our API user made since then and that no request of ours is linked to."""
+        names = self._names(self._ports.central.find_created_since(doctype, since))
+        with self._ports.store.transaction():
+            taken = {doc.central_name for doc in self._ports.store.documents_at_central(doctype, names)}
+        return [name for name in names if name not in taken]
+
+    def moved(self, document: Document, central: Json) -> bool:
+        """Whether a synced field, or the docstatus, differs from what the central last answered."""
+        base = document.base
+        if base is None:
+            return True
+        return bool(
+            (base.get("docstatus") or 0) != (central.get("docstatus") or 0)
+            or moved_fields(base, central, self._ports.policies.schema(document.doctype))
+        )
+
+    def holds(self, central: Json, sent: Json, doctype: str, docstatus: int | None = None) -> bool:
+        """Whether the central's document is in the wanted state and has every field that was sent."""
+        if docstatus is not None and (central.get("docstatus") or 0) != docstatus:
+            return False
+        return not differences(sent, central, self._ports.policies.schema(doctype))
+
+    def same_document(self, local: Json, central: Json, doctype: str) -> bool:
+        """The same document though nothing was ever sent: made at the same instant, or equal in its synced fields."""
+        if local.get("creation") and str(local["creation"]) == str(central.get("creation")):
+            return True
+        return not moved_fields(local, central, self._ports.policies.schema(doctype))
+
+    def _names(self, reply: Reply) -> list[str]:
+        names = read_names(reply)
+        if names is None:
+            raise _unavailable(reply)
+        return names
+
+
+def _unavailable(reply: Reply) -> CentralUnavailable:
+    return CentralUnavailable(classify(reply, Operation.CALL))
+
+
+def only(found: Iterable[Any]) -> Any | None:
+    """The one element; None where there are none or several."""
+    elements = list(found)
+    return elements[0] if len(elements) == 1 else None

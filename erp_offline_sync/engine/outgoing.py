@@ -1,0 +1,189 @@
+"""What goes over the line for a request, and what an answer says about its document.
+
+Pure functions: names of links, the version and the central's rows are handed in. Rules: hooks-docs/semantics.md,
+"What is sent". The branch's own row names never travel (the central loses such rows), nor do the fields that
+the framework sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .identity import canonical_json
+from .model import Document, Json, Link, Operation, Request, Schema, Wire
+from .paths import document_path
+from .values import FRAMEWORK_FIELDS, is_rows, same_value, synced_values
+
+__all__ = [
+    "DOCSTATUS",
+    "build_wire",
+    "document_body",
+    "has_rows",
+    "links_in_body",
+    "localised",
+    "row_names",
+    "with_names",
+]
+
+DOCSTATUS: Mapping[Operation, int] = {Operation.SUBMIT: 1, Operation.CANCEL: 2}
+"""The state that these operations want."""
+
+_RENAME = "/api/method/frappe.client.rename_doc"
+
+
+def has_rows(body: Json) -> bool:
+    return any(value and is_rows(value) for value in body.values())
+
+
+def links_in_body(request: Request) -> tuple[Link, ...]:
+    """The links whose field travels with this request."""
+    return tuple(link for link in request.links if link.path.split(".", 1)[0] in request.body)
+
+
+def with_names(body: Json, names: Mapping[str, str]) -> dict[str, Any]:
+    """The body with the values at these paths replaced: `{"customer": "CUST-7", "items.2.item_code": "X"}`."""
+    changed: dict[str, Any] = dict(body)
+    for path, name in names.items():
+        table, _, rest = path.partition(".")
+        if not rest:
+            changed[table] = name
+            continue
+        position, _, field = rest.partition(".")
+        rows = [dict(row) for row in changed[table]]
+        rows[int(position)][field] = name
+        changed[table] = rows
+    return changed
+
+
+def _row_to_send(row: Json) -> dict[str, Any]:
+    return {field: value for field, value in row.items() if field not in FRAMEWORK_FIELDS}
+
+
+def _rows_for_update(ours: Any, before: Any, central: Any, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The whole table as the central shall hold it: its own last known rows with our changes over them.
+
+    `ours` and `before` are the branch's rows (with local names) now and before the change. A row of the central that
+    the branch never knew stays; one that the branch removed goes.
+    """
+    earlier = {row.get("name"): row for row in before or ()}
+    theirs = {row["name"]: row for row in central or ()}
+    known_here = {names[name] for name in earlier if name in names}
+    sent: list[dict[str, Any]] = []
+    for row in ours or ():
+        local_name = row.get("name")
+        central_row = theirs.get(names.get(str(local_name), ""))
+        if central_row is None:
+            sent.append(_row_to_send(row))
+            continue
+        was = earlier.get(local_name, {})
+        changed = {
+            field: value
+            for field, value in _row_to_send(row).items()
+            if not same_value(value, was.get(field))
+        }
+        sent.append({**_row_to_send(central_row), **changed, "name": central_row["name"]})
+    kept = {row["name"] for row in sent if "name" in row}
+    for name, row in theirs.items():
+        if name not in kept and name not in known_here:
+            sent.append({**_row_to_send(row), "name": name})
+    return sent
+
+
+def build_wire(
+    request: Request,
+    document: Document | None,
+    *,
+    names: Mapping[str, str],
+    version: str | None,
+    central: Json | None = None,
+) -> Wire:
+    """The bytes of a request. `names` maps link paths to the central's names; `central` is the central's
+    document under `version`, needed where a child table changed."""
+    operation = request.operation
+    if operation is Operation.CALL or document is None:
+        body = canonical_json(request.body) if request.method != "GET" else None
+        return Wire(method=request.method, path=request.path, body=body)
+    doctype = document.doctype
+    if operation is Operation.CREATE:
+        values = _values(with_names(request.body, names))
+        return Wire(method="POST", path=document_path(doctype), body=canonical_json(values))
+    central_name = document.central_name or document.local_name
+    if operation is Operation.RENAME:
+        renaming = {
+            "doctype": doctype,
+            "old_name": central_name,
+            "new_name": request.body["new_name"],
+            "merge": 1 if request.body.get("merge") else 0,
+        }
+        return Wire(method="POST", path=_RENAME, body=canonical_json(renaming))
+    path = document_path(doctype, central_name)
+    if operation is Operation.DELETE:
+        return Wire(method="DELETE", path=path, body=None)
+    renamed = with_names(request.body, names)
+    base = with_names(request.base or {}, {})
+    changed = {
+        field: _rows_for_update(value, base.get(field), (central or {}).get(field), document.rows)
+        if is_rows(value) and (value or is_rows(base.get(field) or []))
+        else value
+        for field, value in renamed.items()
+        if field not in FRAMEWORK_FIELDS
+    }
+    if operation in DOCSTATUS:
+        changed["docstatus"] = DOCSTATUS[operation]
+    return Wire(method="PUT", path=path, body=canonical_json({**changed, "modified": version}))
+
+
+def _values(body: Json) -> dict[str, Any]:
+    """A whole document for an insert: its own fields, and `name` and `docstatus` where they were given."""
+    own = {field: value for field, value in body.items() if field not in FRAMEWORK_FIELDS}
+    given = {field: body[field] for field in ("name", "docstatus") if body.get(field)}
+    return {
+        **{
+            field: [_row_to_send(row) for row in value] if value and is_rows(value) else value
+            for field, value in own.items()
+        },
+        **given,
+    }
+
+
+def document_body(document: Json, schema: Schema | None) -> dict[str, Any]:
+    """The body of a create for a document as it stands: its synced fields, and its docstatus where it has one."""
+    body = synced_values(document, schema)
+    if document.get("docstatus"):
+        body["docstatus"] = document["docstatus"]
+    return body
+
+
+def row_names(local: Json, answered: Json, known: Mapping[str, str]) -> dict[str, str]:
+    """Names of child rows, local → central, as the answer shows them; `local` is the body in local names.
+
+    Rows are matched by the name that is known, then in order among those that carry the same sent values.
+    """
+    names = dict(known)
+    for table, value in local.items():
+        rows = answered.get(table)
+        if not value or not is_rows(value) or not is_rows(rows or []):
+            continue
+        free = [row for row in rows or () if row.get("name") not in set(names.values())]
+        for row in value:
+            local_name = row.get("name")
+            if not local_name or local_name in names:
+                continue
+            match = next((other for other in free if _alike(row, other)), free[0] if free else None)
+            if match is not None:
+                free.remove(match)
+                names[str(local_name)] = str(match["name"])
+    return names
+
+
+def _alike(row: Json, other: Json) -> bool:
+    return all(same_value(value, other.get(field)) for field, value in _row_to_send(row).items())
+
+
+def localised(values: Json, names: Mapping[tuple[str, str], str], links: Mapping[str, str]) -> dict[str, Any]:
+    """The central's values in the branch's names: `names` maps (doctype, central name) to the local name."""
+    return {
+        field: names.get((links[field], value), value) if field in links and isinstance(value, str) else value
+        for field, value in values.items()
+    }

@@ -1,0 +1,384 @@
+"""Opens conflicts, decides them, and carries decisions out.
+
+One open conflict a document; it takes in all its open requests. What each resolution does to each type stands in
+one table. A decision is one transaction: where the branch's own rules refuse its part, nothing of it happens and
+the conflict stays open with the reason. Source: semantics, "Conflicts".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from .config import AUTOMATIC_DECISIONS_A_DAY
+from .conflict import Decision, conflict_type, decide
+from .errors import AlreadyDecided, InvalidRequest, LeaseLost, LocalRefused, NotAllowed, NotFound
+from .model import (
+    Conflict,
+    ConflictType,
+    Document,
+    Json,
+    Operation,
+    Readiness,
+    Request,
+    Resolution,
+    Status,
+    Strategy,
+)
+from .outgoing import document_body, localised, row_names
+from .paths import document_path
+from .ports import Ports
+from .registry import read_answer
+from .transitions import move
+from .values import is_rows, synced_values
+
+__all__ = ["Resolutions"]
+
+_TAKEN_IN = frozenset({Status.PENDING, Status.WAITING, Status.RETRY, Status.NEEDS_ATTENTION})
+_ANSWERED: Mapping[str, Any] = {
+    "retry_count": 0,
+    "contentions": 0,
+    "restamps": 0,
+    "refused": False,
+    "sends": 0,
+    "sent_at": None,
+    "wire": None,
+    "next_retry_at": None,
+    "error_type": None,
+    "error_message": None,
+}
+
+
+class Resolutions:
+    """Conflicts of one store. `apply` is what rules, hooks and people all come to."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._store = ports.store
+
+    # opening
+
+    def open(self, request: Request, server: Json | None, *, token: int) -> Conflict:
+        """Record the conflict of an In Flight request; everything open in its line is held with it."""
+        store = self._store
+        with store.transaction():
+            document = store.document(request.line) if request.line else None
+            later = [
+                other
+                for other in (store.open_in_line(request.line) if request.line else [])
+                if other.id != request.id and other.status in _TAKEN_IN
+            ]
+            conflict = self._conflict(request, later, document, server)
+            if not store.replace(move(request, Status.CONFLICT, readiness=Readiness.READY), token=token):
+                raise LeaseLost("Another run took over before the conflict was recorded.")
+            for other in later:
+                store.replace(move(other, Status.CONFLICT, readiness=Readiness.READY))
+            store.put_conflict(conflict)
+        return conflict
+
+    def _conflict(
+        self, request: Request, later: list[Request], document: Document | None, server: Json | None
+    ) -> Conflict:
+        line = sorted([request, *later], key=lambda each: each.seq)
+        base = {**((document.base if document else None) or {}), **(request.base or {})}
+        local = self._local(line, document, base)
+        server_docstatus = (server or {}).get("docstatus") or 0
+        state_moved = server is not None and server_docstatus != (base.get("docstatus") or 0)
+        return Conflict(
+            id=self._ports.ids.new_key(),
+            resource_type=request.resource_type or "",
+            resource_id=(document.local_name if document else request.resource_id) or request.id,
+            line=request.line or request.id,
+            local_request_id=request.id,
+            conflict_type=conflict_type(line[0], gone=server is None, state_moved=state_moved),
+            local_data=local,
+            base_data=base or None,
+            server_data=server,
+            server_version=str(server["modified"]) if server and server.get("modified") else None,
+            local_changed_at=max(each.last_change for each in line),
+            created_at=self._store.now(),
+        )
+
+    def _local(self, line: list[Request], document: Document | None, base: Json) -> Json | None:
+        """The document as it stands; put together from its requests where the branch keeps no documents."""
+        if line[-1].operation is Operation.DELETE:
+            return None
+        if document is not None:
+            current = self._ports.documents.current(document.doctype, document.local_name)
+            if current is not None:
+                return current
+        combined: dict[str, Any] = dict(base)
+        for request in line:
+            combined.update(request.body)
+        return combined
+
+    # deciding
+
+    def decide(self, conflict: Conflict) -> bool:
+        """By hook, else by rule; False where it stays for a person, with the reason on it."""
+        decision = self._decision(conflict)
+        if decision.resolution is None:
+            self._leave_pending(conflict, decision.reason)
+            return False
+        try:
+            self.apply(conflict.id, decision.resolution, by=decision.by, reason=decision.reason)
+        except (LocalRefused, NotAllowed) as refused:
+            self._leave_pending(conflict, f"{decision.by} chose {decision.resolution.value}, but: {refused}")
+            return False
+        return True
+
+    def _decision(self, conflict: Conflict) -> Decision:
+        with self._store.transaction():
+            day_ago = self._store.now() - timedelta(days=1)
+            decided = self._store.automatic_decisions(conflict.line, day_ago)
+        if decided >= AUTOMATIC_DECISIONS_A_DAY:
+            reason = f"decided automatically {decided} times within a day; a person decides now"
+            return Decision(resolution=None, by="rule:limit", reason=reason)
+        answer = self._ports.resolver.decide(conflict)
+        if answer is not None:
+            by = f"hook:{answer.get('by', '?')}"
+            if answer.get("error"):
+                return Decision(resolution=None, by=by, reason=f"The hook failed: {answer['error']}")
+            try:
+                resolution = read_answer(answer)
+            except InvalidRequest as nonsense:
+                return Decision(resolution=None, by=by, reason=str(nonsense))
+            if resolution is Resolution.MANUAL or resolution is Resolution.MERGE:
+                return Decision(resolution=None, by=by, reason=f"{by} left it to a person")
+            if resolution is not None:
+                return Decision(resolution=resolution, by=by, reason=f"decided by {by}")
+        policy = self._ports.policies.policy(conflict.resource_type)
+        strategy: Strategy = policy.strategy or self._ports.config.default_strategy
+        version = conflict.server_version
+        return decide(
+            conflict,
+            strategy=strategy,
+            server_changed=self._ports.central.instant(version) if version else None,
+            uncertain=self._ports.config.lww_uncertain,
+        )
+
+    def _leave_pending(self, conflict: Conflict, reason: str) -> None:
+        with self._store.transaction():
+            self._store.put_conflict(replace(conflict, reason=reason))
+
+    # carrying out
+
+    def apply(
+        self, conflict_id: str, resolution: Resolution, *, by: str, reason: str | None = None
+    ) -> Conflict:
+        """Carry a decision out, in one transaction.
+
+        Raises NotFound, AlreadyDecided (by whom), NotAllowed (no such resolution of this type) or LocalRefused.
+        """
+        store = self._store
+        with store.transaction():
+            conflict = store.conflict(conflict_id)
+            if conflict is None:
+                raise NotFound(f"There is no conflict {conflict_id}.")
+            if not conflict.pending:
+                how = conflict.resolution.value if conflict.resolution else "decided"
+                raise AlreadyDecided(f"{conflict.resolved_by} already decided this conflict: {how}.")
+            carry_out = _TABLE.get((conflict.conflict_type, resolution))
+            if carry_out is None:
+                raise NotAllowed(
+                    f"{resolution.value} is not possible for a conflict of type {conflict.conflict_type.value}."
+                )
+            carry_out(self, conflict)
+            resolved = replace(
+                conflict,
+                resolution_status="resolved",
+                resolution=resolution,
+                resolved_by=by,
+                resolved_at=store.now(),
+                reason=reason,
+            )
+            store.put_conflict(resolved)
+        return resolved
+
+    def _held(self, conflict: Conflict) -> list[Request]:
+        """The requests that the conflict holds, in the order of their commits."""
+        if conflict.conflict_type is ConflictType.CALL:
+            request = self._store.get(conflict.local_request_id)
+            return [request] if request is not None and request.status is Status.CONFLICT else []
+        held = [each for each in self._store.open_in_line(conflict.line) if each.status is Status.CONFLICT]
+        return sorted(held, key=lambda each: each.seq)
+
+    def _document(self, conflict: Conflict) -> Document:
+        document = self._store.document(conflict.line)
+        if document is None:
+            raise NotAllowed(f"{conflict.resource_type} {conflict.resource_id} is not known any more.")
+        return document
+
+    def _server(self, conflict: Conflict) -> Json:
+        if conflict.server_data is None:
+            raise NotAllowed("The central has no such document.")
+        return conflict.server_data
+
+    def _take_over(self, document: Document, server: Json, version: str | None, **changes: Any) -> Document:
+        """The document is the central's one, as it stood when the conflict was found."""
+        known = replace(document, central_name=str(server["name"]), version=version, base=server, **changes)
+        self._store.put_document(known)
+        return known
+
+    def _send_again(self, request: Request, **changes: Any) -> None:
+        changed = replace(request, **{**_ANSWERED, **changes})
+        again = replace(changed, key=self._ports.ids.new_key(), replaces=request.key, resource_version=None)
+        self._store.replace(move(again, Status.PENDING, readiness=Readiness.RECHECK))
+
+    def _decided(self, conflict: Conflict) -> None:
+        now = self._store.now()
+        for request in self._held(conflict):
+            self._store.replace(
+                move(request, Status.DECIDED, closed_at=now, reason=f"conflict {conflict.id}")
+            )
+            self._store.set_links(request.id, request.seq, ())
+            self._store.release(request.id)
+
+    def _write_local(self, conflict: Conflict, document: Document, *, keep: frozenset[str]) -> None:
+        """Give the branch's document the central's synced values, but for the fields in `keep`."""
+        current = self._ports.documents.current(document.doctype, document.local_name)
+        if current is None:
+            return
+        server = self._server(conflict)
+        values = {
+            field: value
+            for field, value in self._in_local_names(document, server).items()
+            if field not in keep
+        }
+        if values:
+            self._ports.documents.write(document.doctype, document.local_name, values)
+            after = self._ports.documents.current(document.doctype, document.local_name) or {}
+            rows = row_names(
+                synced_values(after, self._ports.policies.schema(document.doctype)), server, document.rows
+            )
+            self._store.put_document(replace(document, rows=rows))
+
+    def _in_local_names(self, document: Document, server: Json) -> dict[str, Any]:
+        """The server's synced values with links and rows under the names they have here."""
+        schema = self._ports.policies.schema(document.doctype)
+        rows = {central: local for local, central in document.rows.items()}
+        values = self._localised(synced_values(server, schema), schema.links if schema else {})
+        for table, value in values.items():
+            if value and is_rows(value):
+                links = schema.tables[table].links if schema and table in schema.tables else {}
+                values[table] = [
+                    {**self._localised(row, links), "name": rows.get(str(row.get("name")))} for row in value
+                ]
+        return values
+
+    def _localised(self, values: Json, links: Mapping[str, str]) -> dict[str, Any]:
+        names: dict[tuple[str, str], str] = {}
+        for field, doctype in links.items():
+            central = values.get(field)
+            if isinstance(central, str) and central:
+                for known in self._store.documents_at_central(doctype, [central]):
+                    names[doctype, central] = known.local_name
+        return localised(values, names, links)
+
+    # one function for each way in which a decision is carried out
+
+    def _over_server(self, conflict: Conflict) -> None:
+        """The branch's changes go again, under the version that they were decided against."""
+        document = self._take_over(self._document(conflict), self._server(conflict), conflict.server_version)
+        held = self._held(conflict)
+        if conflict.local_data is not None:
+            changed_here = frozenset(field for request in held for field in request.body)
+            self._write_local(conflict, document, keep=changed_here)
+        for request in held:
+            self._send_again(request)
+
+    def _server_here(self, conflict: Conflict) -> None:
+        document = self._take_over(self._document(conflict), self._server(conflict), conflict.server_version)
+        self._write_local(conflict, document, keep=frozenset())
+        self._decided(conflict)
+
+    def _made_anew(self, conflict: Conflict) -> None:
+        """Gone at the central: the branch's document is created there as it stands here."""
+        document = self._document(conflict)
+        if conflict.local_data is None:
+            raise NotAllowed("The document is deleted here as well.")
+        schema = self._ports.policies.schema(document.doctype)
+        body = document_body(conflict.local_data, schema)
+        self._store.put_document(replace(document, central_name=None, version=None, base=None, rows={}))
+        first, *rest = self._held(conflict)
+        now = self._store.now()
+        for request in rest:
+            self._store.replace(move(request, Status.MERGED, merged_into=first.id, closed_at=now))
+            self._store.set_links(request.id, request.seq, ())
+            self._store.release(request.id)
+        latest = rest[-1] if rest else first
+        self._send_again(
+            first,
+            operation=Operation.CREATE,
+            method="POST",
+            path=document_path(document.doctype),
+            body=body,
+            base=None,
+            links=latest.links,
+        )
+
+    def _deleted_here(self, conflict: Conflict) -> None:
+        document = self._document(conflict)
+        if self._ports.documents.current(document.doctype, document.local_name) is not None:
+            self._ports.documents.delete(document.doctype, document.local_name)
+        self._store.put_document(replace(document, deleted=True))
+        self._decided(conflict)
+
+    def _restored_here(self, conflict: Conflict) -> None:
+        server = self._server(conflict)
+        document = self._take_over(self._document(conflict), server, conflict.server_version, deleted=False)
+        values = {**self._in_local_names(document, server), "docstatus": server.get("docstatus") or 0}
+        self._ports.documents.restore(document.doctype, document.local_name, values)
+        self._decided(conflict)
+
+    def _create_becomes_update(self, conflict: Conflict) -> None:
+        """The central's document is ours: it gets what was to be created."""
+        server = self._server(conflict)
+        document = self._take_over(self._document(conflict), server, conflict.server_version)
+        first, *rest = self._held(conflict)
+        body = {field: value for field, value in first.body.items() if field not in ("name", "docstatus")}
+        self._store.put_document(replace(document, rows=row_names(body, server, {})))
+        path = document_path(document.doctype, document.central_name)
+        operation = Operation.SUBMIT if first.body.get("docstatus") else Operation.UPDATE
+        base = {field: server.get(field) for field in body if not is_rows(body[field])}
+        self._send_again(first, operation=operation, method="PUT", path=path, body=body, base=base)
+        for request in rest:
+            self._send_again(request)
+
+    def _state_here(self, conflict: Conflict) -> None:
+        document = self._document(conflict)
+        server = self._server(conflict)
+        current = self._ports.documents.current(document.doctype, document.local_name)
+        wanted = server.get("docstatus") or 0
+        document = self._take_over(document, server, conflict.server_version)
+        if current is not None and (current.get("docstatus") or 0) != wanted:
+            self._ports.documents.set_docstatus(document.doctype, document.local_name, wanted)
+        if wanted == 0:
+            self._write_local(conflict, document, keep=frozenset())
+        self._decided(conflict)
+
+    def _call_again(self, conflict: Conflict) -> None:
+        for request in self._held(conflict):
+            self._send_again(request)
+
+
+_CarryOut = Callable[[Resolutions, Conflict], None]
+
+_TABLE: Mapping[tuple[ConflictType, Resolution], _CarryOut] = {
+    (ConflictType.UPDATE_UPDATE, Resolution.LOCAL_WINS): Resolutions._over_server,
+    (ConflictType.UPDATE_UPDATE, Resolution.SERVER_WINS): Resolutions._server_here,
+    (ConflictType.UPDATE_DELETE, Resolution.LOCAL_WINS): Resolutions._made_anew,
+    (ConflictType.UPDATE_DELETE, Resolution.SERVER_WINS): Resolutions._deleted_here,
+    (ConflictType.DELETE_UPDATE, Resolution.LOCAL_WINS): Resolutions._over_server,
+    (ConflictType.DELETE_UPDATE, Resolution.SERVER_WINS): Resolutions._restored_here,
+    (ConflictType.CREATE_CREATE, Resolution.LOCAL_WINS): Resolutions._create_becomes_update,
+    (ConflictType.CREATE_CREATE, Resolution.SERVER_WINS): Resolutions._server_here,
+    (ConflictType.STATE, Resolution.LOCAL_WINS): Resolutions._over_server,
+    (ConflictType.STATE, Resolution.SERVER_WINS): Resolutions._state_here,
+    (ConflictType.CALL, Resolution.LOCAL_WINS): Resolutions._call_again,
+    (ConflictType.CALL, Resolution.SERVER_WINS): Resolutions._decided,
+    **{(kind, Resolution.SKIP): Resolutions._decided for kind in ConflictType},
+}
+"""What a resolution does to a type (semantics, the table under "Conflicts"); what is missing is refused."""

@@ -1,0 +1,387 @@
+"""The sync run: claim, deliver, record, and go on until nothing is due.
+
+One run a destination: it holds the lease, renews it before each delivery and records nothing without it. Memory
+does not grow with the backlog. Source: semantics, "Runs".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from .classify import Outcome, classify
+from .delivery import Delivery, Result
+from .doubt import Doubts
+from .errors import CentralUnavailable, LeaseLost, Paused
+from .events import OUTCOME, PROGRESS, STATE_CHANGED, Stats
+from .identity import canonical_json
+from .line import PROPER, Line
+from .lookup import Lookup
+from .model import Lease, Readiness, Request, Status
+from .ordering import Placer
+from .ports import Ports
+from .resolution import Resolutions
+from .status import FAILED, LAST_RUN, LAST_STATS, LAST_SYNC, PENDING_COUNT, RUN_STARTED, paused_by
+from .transitions import ledger, move
+
+__all__ = ["RunReport", "SyncEngine"]
+
+LEASE_MARGIN = 30.0
+"""Seconds that a lease is longer than one delivery's deadline."""
+_PLACED_AT_ONCE = 100
+_SLICE = 0.5
+"""Seconds between two looks while a run lingers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """What a run did, and why it ended: "done", "offline", "stopped: …", "paused by …", "time", "busy" …"""
+
+    reason: str
+    stats: Stats = field(default_factory=Stats)
+
+
+class SyncEngine:
+    """`run` may be called at any time, from anywhere; all but one at a time end at once with "busy"."""
+
+    def __init__(self, ports: Ports, *, holder: str) -> None:
+        self._ports = ports
+        self._store = ports.store
+        self._holder = holder
+        self.line = Line(ports)
+        lookup = Lookup(ports)
+        self.resolutions = Resolutions(ports)
+        self._delivery = Delivery(ports, self.line, lookup, self.resolutions)
+        self._doubts = Doubts(ports, self._delivery, lookup)
+        self._placer = Placer(ports.store, ports.ids)
+        self._lease: Lease | None = None
+        self._stats = Stats()
+        self._total = 0
+
+    def run(
+        self,
+        *,
+        budget: float = 60.0,
+        linger: float = 0.0,
+        linger_offline: float = 0.0,
+        doctypes: Collection[str] | None = None,
+        force: bool = False,
+    ) -> RunReport:
+        """Drain what is due, for at most `budget` seconds.
+
+        `linger` is how long (seconds) the run waits for something due soon, `linger_offline` how long it stays to
+        probe while the line is down and rows wait. `force` probes once at once. With `doctypes` only requests of
+        these are sent (and nothing is waited for).
+        """
+        if force:
+            self._refuse_where_paused()
+        report = self._run_once(budget, linger, linger_offline, doctypes, force)
+        if report.reason == "done" and self._came_meanwhile():
+            # A save that came just before the lease was given back woke nobody.
+            report = self._run_once(budget, linger, linger_offline, doctypes, False)
+        return report
+
+    def _refuse_where_paused(self) -> None:
+        with self._store.transaction():
+            by = paused_by(self._store, self._store.now())
+        if by:
+            raise Paused(f"Sending is paused by {by}. Resume it first.")
+
+    def _came_meanwhile(self) -> bool:
+        with self._store.transaction():
+            return bool(self._store.unplaced(1))
+
+    def _run_once(
+        self,
+        budget: float,
+        linger: float,
+        linger_offline: float,
+        doctypes: Collection[str] | None,
+        force: bool,
+    ) -> RunReport:
+        clock = self._ports.clock
+        started = clock.monotonic()
+        if not self._take_lease():
+            return RunReport(reason="busy")
+        self._stats, self._total = Stats(), 0
+        try:
+            self._begin()
+            if force:
+                self.line.breaker = self.line.breaker.probe_at_once()
+            reason = self._drain(started + budget, linger, linger_offline, doctypes)
+        except LeaseLost:
+            self._lease = None
+            return RunReport(reason="lease lost", stats=self._stats)
+        except Exception as error:
+            self._end(started, f"{type(error).__name__}: an error ended the run", failed=True)
+            raise
+        at_fault = self.line.breaker.at_fault
+        self._end(started, reason, failed=at_fault)
+        return RunReport(reason=reason, stats=self._stats)
+
+    # the loop
+
+    def _drain(
+        self, until: float, linger: float, linger_offline: float, doctypes: Collection[str] | None
+    ) -> str:
+        clock = self._ports.clock
+        idle_since: float | None = None
+        while True:
+            reason = self._why_end(until)
+            if reason:
+                return reason
+            self._recover()
+            usable = self.line.usable()
+            progressed = usable and (self._settle_doubts() or self._send_batch(doctypes))
+            if progressed:
+                idle_since = None
+                continue
+            if not usable:
+                self._place_all()
+            idle_since = idle_since if idle_since is not None else clock.monotonic()
+            patience = linger if usable and self.line.breaker.closed else linger_offline
+            wait = self._until_due(usable)
+            left = idle_since + patience - clock.monotonic()
+            if wait is None or left <= 0 or (usable and wait > left):
+                return "done" if usable else self.line.breaker.reason or "offline"
+            clock.sleep(max(0.0, min(wait, left, _SLICE)))
+
+    def _why_end(self, until: float) -> str | None:
+        stop = self._ports.control.stop_reason()
+        if stop:
+            return f"stopped: {stop}"
+        with self._store.transaction():
+            by = paused_by(self._store, self._store.now())
+        if by:
+            return f"paused by {by}"
+        return "time" if self._ports.clock.monotonic() >= until else None
+
+    def _until_due(self, usable: bool) -> float | None:
+        """Seconds until something may happen; None where nothing is waited for."""
+        with self._store.transaction():
+            now = self._store.now()
+            if self._store.unplaced(1) and usable:
+                return 0.0
+            if not usable:
+                at: datetime | None = self.line.breaker.next_probe_at
+                if not self._anything_open():
+                    return None
+            else:
+                at = self._store.next_due_at()
+        return None if at is None else max(0.0, (at - now).total_seconds())
+
+    def _anything_open(self) -> bool:
+        return self._store.oldest_open() is not None
+
+    def _recover(self) -> None:
+        """What a run that is gone had claimed: unsent goes back, sent is in doubt."""
+        token = self._delivery.token
+        while True:
+            with self._store.transaction():
+                orphans = self._store.in_flight(not_token=token, limit=_PLACED_AT_ONCE)
+                for orphan in orphans:
+                    if orphan.sent_at is None:
+                        back = move(orphan, Status.PENDING, readiness=Readiness.READY)
+                    else:
+                        back = move(orphan, Status.IN_DOUBT, readiness=Readiness.READY, next_retry_at=None)
+                    self._store.replace(back)
+            if len(orphans) < _PLACED_AT_ONCE:
+                return
+
+    def _settle_doubts(self) -> bool:
+        """Look up what is in doubt; whether anything was looked at."""
+        with self._store.transaction():
+            doubts = self._store.doubts(
+                self._store.now(), limit=self._batch_size(), horizon=self._ports.config.horizon
+            )
+        for request in doubts:
+            if self._interrupted():
+                break
+            self._renew()
+            try:
+                self._count(request, self._doubts.settle(request))
+            except CentralUnavailable as trouble:
+                self._keep_in_doubt(request.id)
+                self.line.trip(trouble.outcome)
+                break
+        return bool(doubts)
+
+    def _keep_in_doubt(self, request_id: str) -> None:
+        with self._store.transaction():
+            current = self._store.get(request_id)
+        if current is not None and current.status is Status.IN_FLIGHT:
+            self._doubts.keep(current)
+
+    def _place_all(self) -> None:
+        while True:
+            with self._store.transaction():
+                looked_at = self._placer.place_some(_PLACED_AT_ONCE)
+            if not looked_at:
+                return
+            if self._ports.control.stop_reason():
+                return
+            self._renew()
+
+    def _send_batch(self, doctypes: Collection[str] | None) -> bool:
+        """Claim a batch and deliver it; whether there was one."""
+        self._place_all()
+        with self._store.transaction():
+            due = self._store.due(
+                self._store.now(),
+                limit=self._batch_size(),
+                horizon=self._ports.config.horizon,
+                doctypes=doctypes,
+            )
+            batch = self._store.claim(self._trial_first(due), self._delivery.token)
+        if not batch:
+            return False
+        self._total = self._stats.processed + len(batch)
+        self._progress()
+        left = list(batch)
+        while left and not self._interrupted() and self.line.usable():
+            request = left.pop(0)
+            self._deliver(request)
+        self._give_back(left)
+        return True
+
+    def _batch_size(self) -> int:
+        return 1 if self.line.breaker.half_open else self._ports.config.sync_batch_size
+
+    def _trial_first(self, due: list[Request]) -> list[Request]:
+        """After an outage another request than the last that failed is tried, where there is one."""
+        breaker = self.line.breaker
+        if not breaker.half_open or len(due) != 1 or due[0].id != breaker.last_failed:
+            return due
+        more = self._store.due(self._store.now(), limit=2, horizon=self._ports.config.horizon)
+        return [request for request in more if request.id != breaker.last_failed][:1] or due
+
+    def _deliver(self, request: Request) -> None:
+        self._renew()
+        try:
+            prepared = self._delivery.prepare(request)
+            if isinstance(prepared, Result):
+                self._count(request, prepared)
+                return
+            self._renew()
+            marked = self._delivery.mark(prepared)
+        except CentralUnavailable as trouble:
+            self.line.trip(trouble.outcome)
+            self._delivery.give_back(request)
+            return
+        wire = marked.wire
+        if wire is None:  # prepare answers requests with their bytes
+            raise LeaseLost(f"Request {request.id} has nothing to send.")
+        reply = self._ports.central.deliver(wire, key=marked.key)
+        outcome = classify(reply, marked.operation)
+        try:
+            result = self._delivery.record(marked, outcome)
+        except CentralUnavailable as trouble:
+            # The answer itself said that nothing happened; only what it means could not be looked up.
+            self.line.trip(trouble.outcome)
+            result = self._delivery.give_back(marked, outcome)
+        else:
+            if outcome.verdict in PROPER and not outcome.effect_unknown:
+                self.line.answered()
+        self._count(marked, result)
+        self._tell(marked, outcome, result)
+
+    def _give_back(self, requests: list[Request]) -> None:
+        if not requests:
+            return
+        with self._store.transaction():
+            for request in requests:
+                self._store.replace(
+                    move(request, Status.PENDING, readiness=Readiness.READY), token=self._delivery.token
+                )
+
+    # bookkeeping
+
+    def _interrupted(self) -> bool:
+        with self._store.transaction():
+            paused = paused_by(self._store, self._store.now())
+        return bool(paused or self._ports.control.stop_reason())
+
+    def _lease_seconds(self) -> float:
+        return self._ports.central.deadline + LEASE_MARGIN
+
+    def _take_lease(self) -> bool:
+        with self._store.transaction():
+            self._lease = self._store.acquire_lease(self._holder, self._lease_seconds())
+        if self._lease is None:
+            return False
+        self._delivery.token = self._lease.token
+        return True
+
+    def _renew(self) -> None:
+        """Before each delivery; a lease that was taken over ends the run."""
+        if self._lease is not None:
+            with self._store.transaction():
+                self._lease = self._store.renew_lease(self._lease, self._lease_seconds())
+        if self._lease is None:
+            raise LeaseLost("Another run took over.")
+
+    def _begin(self) -> None:
+        with self._store.transaction():
+            self._store.set_meta(RUN_STARTED, self._store.now().isoformat())
+        self.line.load()
+        self._publish_state("syncing", "")
+
+    def _end(self, started: float, reason: str, *, failed: bool) -> None:
+        elapsed = self._ports.clock.monotonic() - started
+        self._stats = replace(self._stats, duration_ms=round(elapsed * 1000))
+        with self._store.transaction():
+            now = self._store.now().isoformat()
+            if reason == "done":
+                self._store.set_meta(LAST_SYNC, now)
+            counters = self._store.counters()
+            self._store.set_meta(PENDING_COUNT, str(ledger(counters).waiting))
+            self._store.set_meta(LAST_STATS, canonical_json(self._stats.to_json()))
+            message = self.line.message if failed else None
+            self._store.set_meta(
+                LAST_RUN, canonical_json({"reason": reason, "failed": failed, "message": message})
+            )
+            if self._lease is not None:
+                self._store.release_lease(self._lease)
+        self._lease = None
+        self._publish_state(FAILED if failed else "idle", reason)
+
+    def _count(self, request: Request, result: Result) -> None:
+        counted = {
+            Result.SUCCESS: {"success": self._stats.success + 1},
+            Result.FAILURE: {"failure": self._stats.failure + 1},
+            Result.CONFLICT: {"conflict": self._stats.conflict + 1},
+            Result.NONE: {},
+        }
+        self._stats = replace(self._stats, **counted[result])
+        if result is not Result.NONE:
+            self._progress()
+
+    def _progress(self) -> None:
+        self._ports.events.publish(PROGRESS, self._stats.progress(self._total))
+
+    def _publish_state(self, state: str, reason: str) -> None:
+        with self._store.transaction():
+            last = self._store.get_meta(LAST_SYNC)
+        payload: dict[str, Any] = {"state": state, "stats": self._stats.to_json(), "lastSyncTime": last}
+        self._ports.events.publish(STATE_CHANGED, {**payload, "reason": reason})
+
+    def _tell(self, request: Request, outcome: Outcome, result: Result) -> None:
+        """One line for the log: no values, and no names, which may be people's."""
+        with self._store.transaction():
+            current = self._store.get(request.id)
+        self._ports.events.publish(
+            OUTCOME,
+            {
+                "request": request.id,
+                "doctype": request.resource_type,
+                "operation": request.operation.value,
+                "http_status": outcome.status,
+                "exc_type": outcome.exc_type,
+                "verdict": outcome.verdict.value,
+                "result": result.value,
+                "status": current.status.value if current else None,
+                "next": current.next_retry_at.isoformat() if current and current.next_retry_at else None,
+            },
+        )

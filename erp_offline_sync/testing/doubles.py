@@ -1,0 +1,99 @@
+"""Small doubles: events that are kept, and everything put together around a memory store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from erp_offline_sync.adapters.standalone import NoDocuments, PlainPolicies, RegisteredHooks, StopFlag
+from erp_offline_sync.engine.config import Config
+from erp_offline_sync.engine.model import Json
+from erp_offline_sync.engine.ports import Central, LocalDocuments, Policies, Ports, Store
+from erp_offline_sync.engine.registry import HookRegistry
+from erp_offline_sync.testing.clock import FrozenClock, SeededIds
+
+__all__ = ["MemoryDocuments", "RecordedEvents", "ports_around"]
+
+
+@dataclass
+class RecordedEvents:
+    """The Events port: keeps what was published, in order."""
+
+    published: list[tuple[str, Json]] = field(default_factory=list)
+
+    def publish(self, event: str, payload: Json) -> None:
+        self.published.append((event, payload))
+
+    def of(self, event: str) -> list[Json]:
+        return [payload for name, payload in self.published if name == event]
+
+
+class MemoryDocuments:
+    """The LocalDocuments port: the branch's documents in a dictionary by (doctype, name).
+
+    A row written without a name gets one, as the framework does.
+    """
+
+    def __init__(self, documents: Mapping[tuple[str, str], Json] | None = None) -> None:
+        self.documents: dict[tuple[str, str], dict[str, Any]] = {
+            key: dict(value) for key, value in (documents or {}).items()
+        }
+        self._rows = 0
+
+    def current(self, doctype: str, name: str) -> Json | None:
+        return self.documents.get((doctype, name))
+
+    def write(self, doctype: str, name: str, values: Json) -> None:
+        self.documents[doctype, name].update(self._named(values))
+
+    def restore(self, doctype: str, name: str, values: Json) -> None:
+        self.documents[doctype, name] = {**self._named(values), "name": name}
+
+    def delete(self, doctype: str, name: str) -> None:
+        self.documents.pop((doctype, name), None)
+
+    def set_docstatus(self, doctype: str, name: str, docstatus: int) -> None:
+        self.documents[doctype, name]["docstatus"] = docstatus
+
+    def _named(self, values: Json) -> dict[str, Any]:
+        return {
+            field: [self._row(row) if isinstance(row, Mapping) else row for row in value]
+            if isinstance(value, list)
+            else value
+            for field, value in values.items()
+        }
+
+    def _row(self, row: Json) -> dict[str, Any]:
+        if row.get("name"):
+            return dict(row)
+        self._rows += 1
+        return {**row, "name": f"row-{self._rows}"}
+
+
+def ports_around(
+    store: Store,
+    central: Central,
+    clock: FrozenClock,
+    *,
+    seed: int = 0,
+    documents: LocalDocuments | None = None,
+    policies: Policies | None = None,
+    registry: HookRegistry | None = None,
+    events: RecordedEvents | None = None,
+    control: StopFlag | None = None,
+    config: Config | None = None,
+) -> Ports:
+    """A whole set of ports for a test; what is not given is the standalone one."""
+    return Ports(
+        store=store,
+        central=central,
+        policies=policies or PlainPolicies(),
+        documents=documents or NoDocuments(),
+        resolver=RegisteredHooks(registry or HookRegistry()),
+        events=events or RecordedEvents(),
+        clock=clock,
+        ids=SeededIds(seed, clock),
+        control=control or StopFlag(),
+        config=config or Config(),
+    )
