@@ -59,7 +59,7 @@ BUSY_TIMEOUT = 30.0
 
 Item = TypeVar("Item")
 
-_LEASE = "run_lease"
+_LEASE = "lease"
 _ABOVE_ALL = 2**63 - 1
 _BELOW_ALL = -(2**63)
 _CHUNK = 400
@@ -712,8 +712,8 @@ class SqliteStore:
             try:
                 self._connection.execute("PRAGMA journal_mode = WAL").fetchone()
                 return
-            except sqlite3.OperationalError:
-                if time.monotonic() >= give_up:
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() >= give_up:
                     raise
                 time.sleep(0.01)
 

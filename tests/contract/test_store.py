@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("erp_offline_sync.testing.store_contract")
-
-from erp_offline_sync.adapters.sqlite_store import SqliteStore  # noqa: E402
-from erp_offline_sync.engine.ports import Store  # noqa: E402
-from erp_offline_sync.testing.clock import FrozenClock  # noqa: E402
-from erp_offline_sync.testing.memory_store import MemoryStore  # noqa: E402
-from erp_offline_sync.testing.store_contract import CASES, Case  # noqa: E402
+from erp_offline_sync.adapters.sqlite_store import SqliteStore
+from erp_offline_sync.engine.ports import Store
+from erp_offline_sync.testing.clock import FrozenClock
+from erp_offline_sync.testing.memory_store import MemoryStore
+from erp_offline_sync.testing.store_contract import CASES, Case
 
 
 @pytest.fixture
