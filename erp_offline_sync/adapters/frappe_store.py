@@ -37,6 +37,7 @@ from erp_offline_sync.engine.model import (
 )
 from erp_offline_sync.engine.transitions import ENDS, OPEN, move
 
+from . import leases
 from .rows import (
     CONFLICT_COLUMNS,
     DOCUMENT_COLUMNS,
@@ -46,7 +47,6 @@ from .rows import (
     conflict_to_row,
     document_to_row,
     due_at,
-    iso,
     parse_iso,
     request_to_row,
     row_to_conflict,
@@ -54,10 +54,11 @@ from .rows import (
     row_to_request,
 )
 
-__all__ = ["SEQUENCE", "FrappeStore", "ensure_sequence", "insert_request"]
+__all__ = ["SEQUENCE", "FrappeStore", "insert_request"]
 
-SEQUENCE = "eos_request_seq"
-"""Gives `seq` on MariaDB and PostgreSQL; Frappe's SQLite has none and takes the largest plus one."""
+SEQUENCE = "offline_request_seq"
+"""Gives `seq` on MariaDB and PostgreSQL; made when the app is installed. Frappe's SQLite has no sequences and
+takes the largest plus one."""
 
 _REQUESTS = "tabOffline Request"
 _EDGES = "tabOffline Request Link"
@@ -66,7 +67,7 @@ _CONFLICTS = "tabSync Conflict"
 _METADATA = "tabSync Metadata"
 
 _COUNTERS = "counters"
-_LEASE = "lease"
+_LEASE = "run_lease"
 _TOP = "seq"
 """In the counters: the largest `seq` counted, so that a purge gives none away a second time."""
 
@@ -457,37 +458,17 @@ class FrappeStore:
 
     # lease, counters, metadata
     def acquire_lease(self, holder: str, seconds: float) -> Lease | None:
-        granted, now = self._lease(lock=True), _now()
-        if granted and granted["live"]:
-            expires_at, longest = (
-                parse_iso(granted["expires_at"]),
-                now + timedelta(seconds=granted["seconds"]),
-            )
-            if expires_at is not None and expires_at > now:
-                if expires_at > longest:
-                    # The clock went back: without this the lease would last for the whole jump.
-                    self.set_meta(_LEASE, canonical_json({**granted, "expires_at": iso(longest)}))
-                return None
-        return self._grant(holder, granted["token"] + 1 if granted else 1, seconds)
+        return self._change_lease(lambda text, now: leases.acquire(text, holder, seconds, now))
 
     def renew_lease(self, lease: Lease, seconds: float) -> Lease | None:
-        granted = self._lease(lock=True)
-        if granted is None or not granted["live"] or granted["token"] != lease.token:
-            return None
-        return self._grant(lease.holder, lease.token, seconds)
+        return self._change_lease(lambda text, now: leases.renew(text, lease, seconds, now))
 
     def release_lease(self, lease: Lease) -> None:
-        granted = self._lease(lock=True)
-        if granted and granted["token"] == lease.token:
-            self.set_meta(_LEASE, canonical_json({**granted, "live": False}))
+        self._change_lease(lambda text, now: (leases.release(text, lease), None))
 
     def live_lease(self) -> Lease | None:
         self._inside()
-        granted = self._lease(lock=False)
-        expires_at = parse_iso(granted["expires_at"]) if granted else None
-        if granted is None or not granted["live"] or expires_at is None or expires_at <= _now():
-            return None
-        return Lease(token=granted["token"], holder=granted["holder"], expires_at=expires_at)
+        return leases.live(_meta(_LEASE), _now())
 
     def counters(self) -> Mapping[Status, int]:
         self._inside()
@@ -601,16 +582,14 @@ class FrappeStore:
         )
         return rows[0][0] if rows else None
 
-    def _lease(self, *, lock: bool) -> dict[str, Any] | None:
+    def _change_lease(
+        self, change: Callable[[str | None, datetime], tuple[str | None, Lease | None]]
+    ) -> Lease | None:
         self._inside()
-        text = self._locked_meta(_LEASE) if lock else _meta(_LEASE)
-        granted: dict[str, Any] | None = json.loads(text) if text else None
-        return granted
-
-    def _grant(self, holder: str, token: int, seconds: float) -> Lease:
-        lease = Lease(token=token, holder=holder, expires_at=_now() + timedelta(seconds=seconds))
-        granted = {"token": token, "holder": holder, "expires_at": iso(lease.expires_at)}
-        self.set_meta(_LEASE, canonical_json({**granted, "seconds": seconds, "live": True}))
+        before = self._locked_meta(_LEASE)
+        text, lease = change(before, _now())
+        if text != before:
+            self.set_meta(_LEASE, text)
         return lease
 
     def _first(
@@ -686,18 +665,6 @@ def insert_request(request: Request) -> Request:
     row = _request_row(added, _Wall())
     _insert(_REQUESTS, {**row, "creation": row["created_at"]})
     return added
-
-
-def ensure_sequence() -> None:
-    """Make the sequence where it is missing and put it above every `seq` there is. Commits."""
-    if _is_sqlite():
-        return
-    counted = json.loads(_meta(_COUNTERS) or "{}").get(_TOP, 0)
-    top = max(_number(f"SELECT MAX(`seq`) FROM `{_REQUESTS}`"), int(counted))  # noqa: S608
-    no_cache = " NOCACHE NOCYCLE" if frappe.db.db_type == "mariadb" else ""
-    frappe.db.sql_ddl(f"CREATE SEQUENCE IF NOT EXISTS {SEQUENCE} START WITH 1 INCREMENT BY 1{no_cache}")
-    if _next_seq() <= top:
-        frappe.db.sql(f"SELECT SETVAL({_sequence()}, %s)", (top,))
 
 
 def _next_seq() -> int:

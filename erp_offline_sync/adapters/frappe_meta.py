@@ -1,0 +1,405 @@
+"""What Frappe's Meta says of documents, and the branch's own documents.
+
+`schema_of` is the one function that says which fields are synced (semantics, G5). Everything else here goes
+by it: what capture writes down, what links are looked at, what the engine compares.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from importlib import import_module
+from typing import Any
+
+import frappe
+
+from erp_offline_sync.engine.errors import LocalRefused
+from erp_offline_sync.engine.model import FieldKind, Json, Link, Policy, Schema, Strategy
+
+__all__ = [
+    "FrappeLocalDocuments",
+    "FrappePolicies",
+    "applying",
+    "is_applied",
+    "links_of",
+    "read",
+    "schema_of",
+    "unique_values",
+]
+
+_stated = import_module("erp_offline_sync.policies")
+"""Untyped, as everything on Frappe's side of this boundary."""
+
+_KINDS: Mapping[str, FieldKind] = {
+    **dict.fromkeys(
+        ("Check", "Int", "Long Int", "Float", "Currency", "Percent", "Rating", "Duration"), FieldKind.NUMBER
+    ),
+    "Date": FieldKind.DATE,
+    "Datetime": FieldKind.DATETIME,
+    "Time": FieldKind.TIME,
+    "JSON": FieldKind.JSON,
+    "Geolocation": FieldKind.JSON,
+}
+"""Every other field that holds a value is text."""
+
+_TABLES = frozenset({"Table", "Table MultiSelect"})
+_NO_VALUE = frozenset(
+    {
+        "Section Break",
+        "Column Break",
+        "Tab Break",
+        "HTML",
+        "Button",
+        "Image",
+        "Fold",
+        "Heading",
+        "Read Only",
+        "Password",
+    }
+)
+"""Layout, what is shown only, and secrets."""
+_TREE_FIELDS = frozenset({"lft", "rgt", "old_parent"})
+"""Each site counts its own tree."""
+_AMENDED_FROM = "amended_from"
+"""Read-only in every form, yet it is what an amendment says of itself."""
+_NAMED_BY_CALLER = frozenset({"prompt", "uuid"})
+
+_APPLYING = "offline_sync_applying"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The schema of a doctype beside how its values become JSON. `metas` are what it was derived from."""
+
+    schema: Schema
+    convert: Mapping[str, Callable[[Any], Any]]
+    dynamic: Mapping[str, str]
+    """Dynamic Link field → field that holds its doctype."""
+    tables: Mapping[str, _Shape]
+    metas: tuple[Any, ...]
+
+    def is_current(self) -> bool:
+        return all(frappe.get_meta(meta.name) is meta for meta in self.metas)
+
+
+def schema_of(doctype: str) -> Schema:
+    """The synced fields of a doctype: all but those that the policy excludes, that are read-only, fetched,
+    virtual, secret or of the framework, and those that hold no value. Raises DoesNotExistError."""
+    return _shape(doctype).schema
+
+
+def _shape(doctype: str) -> _Shape:
+    shapes: dict[str, _Shape] = frappe.local.__dict__.setdefault("offline_sync_shapes", {})
+    shape = shapes.get(doctype)
+    if shape is None or not shape.is_current():
+        meta = frappe.get_meta(doctype)
+        policy = _stated.stated_policy(meta)
+        shapes[doctype] = shape = _derive(meta, policy.excluded_fields if policy else frozenset())
+    return shape
+
+
+def _derive(meta: Any, excluded: frozenset[str]) -> _Shape:
+    fields: dict[str, FieldKind] = {}
+    convert: dict[str, Callable[[Any], Any]] = {}
+    links: dict[str, str] = {}
+    dynamic: dict[str, str] = {}
+    tables: dict[str, _Shape] = {}
+    for field in meta.fields:
+        name = field.fieldname
+        if name in excluded or not _is_synced(meta, field):
+            continue
+        if field.fieldtype in _TABLES:
+            child = frappe.get_meta(field.options)
+            if not child.get("is_virtual"):
+                within = frozenset(e.partition(".")[2] for e in excluded if e.startswith(f"{name}."))
+                tables[name] = _derive(child, within)
+            continue
+        fields[name] = _KINDS.get(field.fieldtype, FieldKind.TEXT)
+        convert[name] = _CONVERT.get(field.fieldtype, _text)
+        if field.fieldtype == "Link" and field.options:
+            links[name] = field.options
+        elif field.fieldtype == "Dynamic Link" and field.options:
+            dynamic[name] = field.options
+    schema = Schema(
+        fields=fields,
+        tables={name: shape.schema for name, shape in tables.items()},
+        links=links,
+        submittable=bool(meta.is_submittable),
+    )
+    metas = (meta, *(child for shape in tables.values() for child in shape.metas))
+    return _Shape(schema, convert, dynamic, tables, metas)
+
+
+def _is_synced(meta: Any, field: Any) -> bool:
+    if field.fieldname == _AMENDED_FROM:
+        return True
+    return not (
+        field.fieldtype in _NO_VALUE
+        or field.read_only
+        or field.get("is_virtual")
+        or (field.fetch_from and not field.fetch_if_empty)
+        or (field.fieldname in _TREE_FIELDS and meta.get("is_tree"))
+    )
+
+
+def read(doc: Any, *, only: frozenset[str] | None = None) -> dict[str, Any]:
+    """The synced values of a document as JSON, rows complete and each with its `name`.
+
+    What is empty is '' or 0 by its type: a field left out, or null, would take the other site's default.
+    """
+    shape = _shape(doc.doctype)
+    values = _values(doc, shape)
+    for table, row_shape in shape.tables.items():
+        values[table] = [{**_values(row, row_shape), "name": row.name} for row in doc.get(table) or ()]
+    return values if only is None else {field: value for field, value in values.items() if field in only}
+
+
+def _values(doc: Any, shape: _Shape) -> dict[str, Any]:
+    return {field: convert(doc.get(field)) for field, convert in shape.convert.items()}
+
+
+def links_of(doc: Any) -> tuple[Link, ...]:
+    """What the document's synced fields and rows link to, but for what each site has of its own (`_is_local`)."""
+    shape = _shape(doc.doctype)
+    found = list(_links(doc, shape, ""))
+    for table, row_shape in shape.tables.items():
+        for position, row in enumerate(doc.get(table) or ()):
+            found += _links(row, row_shape, f"{table}.{position}.")
+    return tuple(found)
+
+
+def _links(doc: Any, shape: _Shape, prefix: str) -> Iterator[Link]:
+    static = shape.schema.links.items()
+    named = ((field, doc.get(options)) for field, options in shape.dynamic.items())
+    for field, doctype in (*static, *named):
+        name = doc.get(field)
+        if name and doctype and not _is_local(doctype):
+            yield Link(path=f"{prefix}{field}", doctype=str(doctype), name=str(name))
+
+
+def _is_local(doctype: str) -> bool:
+    """Documents that both sites have of themselves, such as countries, users and roles: never captured, so a
+    link to one goes under its own name."""
+    if doctype in _stated.SAME_EVERYWHERE:
+        return True
+    if not frappe.db.exists("DocType", doctype, cache=True):
+        return False
+    meta = frappe.get_meta(doctype)
+    return bool(meta.module in _stated.SETUP_MODULES and not meta.custom)
+
+
+def unique_values(doc: Any) -> dict[str, Any]:
+    """The values by which the document can be found again at the central, whatever name it got there."""
+    meta, values = doc.meta, read(doc)
+    autoname = str(meta.autoname or "")
+    named_by = autoname.partition(":")[2] if autoname.lower().startswith("field:") else None
+    fields = [field.fieldname for field in meta.fields if field.unique or field.fieldname == named_by]
+    found = {field: values[field] for field in fields if values.get(field)}
+    return {**found, "name": doc.name} if names_itself(meta) else found
+
+
+def names_itself(meta: Any) -> bool:
+    """Whether whoever makes a document of this doctype gives its name."""
+    return str(meta.autoname or "").lower() in _NAMED_BY_CALLER
+
+
+def _text(value: Any) -> Any:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else str(value)
+
+
+def _json(value: Any) -> Any:
+    return (
+        json.dumps(value, separators=(",", ":"), default=str)
+        if isinstance(value, dict | list)
+        else _text(value)
+    )
+
+
+def _whole(value: Any) -> int:
+    return int(frappe.utils.cint(value))
+
+
+def _check(value: Any) -> int:
+    return 1 if frappe.utils.cint(value) else 0
+
+
+def _float(value: Any) -> float:
+    return float(frappe.utils.flt(value))
+
+
+_CONVERT: Mapping[str, Callable[[Any], Any]] = {
+    "Check": _check,
+    "Int": _whole,
+    "Long Int": _whole,
+    "Float": _float,
+    "Currency": _float,
+    "Percent": _float,
+    "Rating": _float,
+    "Duration": _float,
+    "JSON": _json,
+    "Geolocation": _json,
+}
+
+
+class FrappePolicies:
+    """The Policies port, from the Meta. One for each run: what it answered once does not change."""
+
+    def __init__(self) -> None:
+        self._policies: dict[str, Policy] = {}
+        self._schemas: dict[str, Schema | None] = {}
+
+    def policy(self, doctype: str) -> Policy:
+        if doctype not in self._policies:
+            stated = _stated.stated_policy(frappe.get_meta(doctype)) if _exists(doctype) else None
+            self._policies[doctype] = Policy(
+                strategy=Strategy(stated.strategy) if stated and stated.strategy else None,
+                same_names=_is_local(doctype) or bool(stated and stated.same_names),
+            )
+        return self._policies[doctype]
+
+    def schema(self, doctype: str) -> Schema | None:
+        if doctype not in self._schemas:
+            self._schemas[doctype] = schema_of(doctype) if _exists(doctype) else None
+        return self._schemas[doctype]
+
+
+def _exists(doctype: str) -> bool:
+    return bool(frappe.db.exists("DocType", doctype))
+
+
+@contextmanager
+def applying(doctype: str, name: str) -> Iterator[None]:
+    """While open, changes of this one document are not captured; those of any other are."""
+    before: frozenset[tuple[str, str]] = frappe.flags.get(_APPLYING) or frozenset()
+    frappe.flags[_APPLYING] = before | {(doctype, name)}
+    try:
+        yield
+    finally:
+        frappe.flags[_APPLYING] = before
+
+
+def is_applied(doctype: str, name: str) -> bool:
+    return (doctype, name) in (frappe.flags.get(_APPLYING) or ())
+
+
+class FrappeLocalDocuments:
+    """The LocalDocuments port: real saves, deletes and submits as the session's user, by the branch's own rules.
+
+    After LocalRefused half of a save may stand in the open transaction: the caller rolls it back.
+    """
+
+    def current(self, doctype: str, name: str) -> Json | None:
+        doc = self._get(doctype, name)
+        return _plain(doc.as_dict(no_nulls=False)) if doc else None
+
+    def write(self, doctype: str, name: str, values: Json) -> None:
+        with _refusals(), applying(doctype, name):
+            doc = self._existing(doctype, name)
+            shape = _shape(doctype)
+            for field, value in values.items():
+                if field in shape.tables:
+                    _set_rows(doc, field, value or ())
+                elif field in shape.convert:
+                    doc.set(field, value)
+            doc.save()
+
+    def restore(self, doctype: str, name: str, values: Json) -> None:
+        with _refusals(), applying(doctype, name):
+            shape = _shape(doctype)
+            docstatus = int(values.get("docstatus") or 0)
+            doc = frappe.new_doc(doctype)
+            # Frappe inserts no cancelled document: it is submitted first.
+            doc.docstatus = min(docstatus, 1)
+            for field, value in values.items():
+                if field in shape.tables:
+                    _set_rows(doc, field, value or ())
+                elif field in shape.convert:
+                    doc.set(field, value)
+            for row in doc.get_all_children():
+                row.name = row.name or frappe.generate_hash(length=10)
+            doc.insert(set_name=name, set_child_names=False)
+            if docstatus == 2:
+                doc.cancel()
+
+    def delete(self, doctype: str, name: str) -> None:
+        with _refusals(), applying(doctype, name):
+            frappe.delete_doc(doctype, name)
+
+    def set_docstatus(self, doctype: str, name: str, docstatus: int) -> None:
+        with _refusals(), applying(doctype, name):
+            doc = self._existing(doctype, name)
+            if (doc.docstatus, docstatus) == (0, 1):
+                doc.submit()
+            elif (doc.docstatus, docstatus) == (1, 2):
+                doc.cancel()
+            elif doc.docstatus != docstatus:
+                raise LocalRefused(
+                    f"{doctype} {name} cannot go from docstatus {int(doc.docstatus)} to {docstatus}."
+                )
+
+    def _existing(self, doctype: str, name: str) -> Any:
+        doc = self._get(doctype, name)
+        if doc is None:
+            raise LocalRefused(f"{doctype} {name} is not here any more.")
+        return doc
+
+    def _get(self, doctype: str, name: str) -> Any | None:
+        if not _exists(doctype):
+            return None
+        # Through SQL: on SQLite, Frappe's own look-up misses a name that holds a percent sign.
+        if not frappe.db.sql(f"SELECT `name` FROM `tab{doctype}` WHERE `name` = %s", (name,)):  # noqa: S608
+            return None
+        return frappe.get_doc(doctype, name)
+
+
+def _set_rows(doc: Any, table: str, rows: Any) -> None:
+    """Rows that are there keep what is not given; a row without a known name is new; the others go."""
+    there = {row.name: row for row in doc.get(table) or ()}
+    doc.set(table, [])
+    for values in rows:
+        given = {field: value for field, value in values.items() if field != "name"}
+        row = there.get(values.get("name"))
+        if row is None:
+            row = doc.append(table, given)
+            if values.get("name"):
+                row.name = values["name"]
+        else:
+            row.update(given)
+            doc.append(table, row)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what the branch's rules refuse into LocalRefused, and leave no trace of it in the process."""
+    messages = list(frappe.local.message_log)
+    saving = list(frappe.flags.currently_saving or ())
+    try:
+        yield
+    except (frappe.ValidationError, frappe.PermissionError) as refused:
+        said = [_said(message) for message in frappe.local.message_log[len(messages) :]]
+        reason = frappe.utils.strip_html(str(refused) or " ".join(said)) or type(refused).__name__
+        raise LocalRefused(reason) from refused
+    finally:
+        frappe.local.message_log = messages
+        frappe.flags.currently_saving = saving
+
+
+def _said(message: Any) -> str:
+    parsed = json.loads(message) if isinstance(message, str) else message
+    return str(parsed.get("message") or "")
+
+
+def _plain(value: Any) -> Any:
+    """The document as the REST interface would give it."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime | date | time | timedelta):
+        return str(value)
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
