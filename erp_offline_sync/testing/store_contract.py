@@ -1072,7 +1072,7 @@ def _full_request() -> Request:
         created_at=WHEN,
         base={"remarks": None, "items": []},
         links=(
-            Link(path="customer", doctype="Customer", name="C'1"),
+            Link(path="customer", doctype="Customer", name="C'1", line="l9"),
             Link(path="items.0.item_code", doctype="Item", name="%s"),
         ),
         unique={"title": "T"},
