@@ -1,0 +1,95 @@
+"""Fixtures of the site tier; see README.md beside this file.
+
+Nothing here imports frappe or needs a bench when it is collected. Outside the rig these tests are deselected, not
+skipped: the pure tiers skip nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_HERE = Path(__file__).resolve().parent
+
+
+def pytest_collection_modifyitems(config, items):
+    ours = [item for item in items if _HERE in Path(item.path).parents]
+    for item in ours:
+        item.add_marker(pytest.mark.site)
+    if ours and "SITE_RIG" not in os.environ:
+        config.hook.pytest_deselected(items=ours)
+        items[:] = [item for item in items if item not in ours]
+
+
+@pytest.fixture(scope="session")
+def rig():
+    """The whole rig: both sites, Redis, and `service()` for what can be started and stopped."""
+    from site_rig.client import Rig
+
+    rig = Rig()
+    yield rig
+    rig.close()
+
+
+@pytest.fixture(scope="session")
+def branch(rig):
+    """The branch as other processes see it."""
+    return rig.branch
+
+
+@pytest.fixture(scope="session")
+def central(rig):
+    """The central as other processes see it."""
+    return rig.central
+
+
+@pytest.fixture(autouse=True)
+def _services_up_again(rig):
+    """A test may leave a web server or a Redis down; the next one finds them up."""
+    yield
+    for name in ("redis_cache", "redis_queue", "branch_web", "central_web"):
+        if rig.service("pid", name) is None:
+            rig.service("start", name)
+
+
+@pytest.fixture
+def worker(rig):
+    """The background worker, started; stopped after the test."""
+    from site_rig.client import Worker
+
+    worker = Worker(rig)
+    worker.start()
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture
+def redis_down(rig):
+    """`with redis_down():` both Redis are gone; `redis_down("queue")` only that one."""
+    return rig.redis_down
+
+
+@pytest.fixture
+def fresh_outbox(rig):
+    """An empty outbox and no test document on either site, before the test and after it."""
+    rig.empty()
+    yield
+    rig.empty()
+
+
+@pytest.fixture
+def site(rig):
+    """frappe, connected to the branch in this process as Administrator. What is not committed is rolled back."""
+    import frappe
+
+    frappe.init(rig.branch.name, sites_path=rig.sites_path, force=True)
+    frappe.connect()
+    frappe.db.rollback()  # begins a transaction; Frappe on SQLite has none open on a new connection
+    frappe.set_user("Administrator")
+    try:
+        yield frappe
+    finally:
+        frappe.db.rollback()
+        frappe.destroy()

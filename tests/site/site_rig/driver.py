@@ -1,0 +1,172 @@
+"""`python -m tests.site`: finds benches, runs the site tier on each, and writes `.site-tests.json`.
+
+It passes only where every test passed, none was skipped, and each bench ran the same ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from .services import ServiceFailed
+from .shadow import Bench, RigFailed, Shadow, plans
+
+_ROOT = Path(__file__).resolve().parents[3]
+_SITE_TESTS = "tests/site"
+_ERPNEXT_TESTS = "tests/site/erpnext"
+_DEFAULT_BENCHES = ("~/frappe-bench", "~/frappe-bench-16")
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = _options(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    benches = find_benches(options.bench)
+    if not benches:
+        print("No bench found (FRAPPE_BENCH, ~/frappe-bench, ~/frappe-bench-16): the site tier is left out.")
+        return 0
+    for bench in benches:
+        if problem := bench.problem():
+            print(problem, file=sys.stderr)
+            return 2
+    records = []
+    try:
+        for bench in benches:
+            records.append(_run_bench(bench, options))
+    except (RigFailed, ServiceFailed) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; everything that was started has been ended", file=sys.stderr)
+        return 130
+    problems = judge(records)
+    if not (options.expression or options.paths or options.keep):
+        _write_report(records)
+    for line in problems:
+        print(line, file=sys.stderr)
+    return 1 if problems else 0
+
+
+def find_benches(named: list[str]) -> list[Bench]:
+    """Those named on the command line, else in FRAPPE_BENCH (colon separated), else the usual ones that exist."""
+    given = named or [path for path in os.environ.get("FRAPPE_BENCH", "").split(os.pathsep) if path]
+    paths = [Path(path).expanduser().resolve() for path in given or _DEFAULT_BENCHES]
+    return [Bench(path=path) for path in dict.fromkeys(paths) if given or path.is_dir()]
+
+
+def home() -> Path:
+    """Where shadows are kept between runs, also of fresh clones."""
+    if chosen := os.environ.get("SITE_TESTS_HOME"):
+        return Path(chosen).expanduser().resolve()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser().resolve() / "erp_offline_sync-site-tests"
+
+
+def judge(records: list[dict[str, Any]]) -> list[str]:
+    """Why the tier did not pass; nothing where it did."""
+    problems = []
+    for record in records:
+        for part, counts in (("", record), (" with ERPNext", record.get("erpnext") or {})):
+            where = f"{record['path']}{part}"
+            for kind in ("failed", "skipped"):
+                if counts.get(kind):
+                    problems.append(f"{where}: {counts[kind]} {kind}")
+            if counts.get("broken"):
+                problems.append(f"{where}: pytest ended with {counts['broken']}")
+    ids = [set(record["tests"]) for record in records]
+    if any(each != ids[0] for each in ids):
+        odd = sorted(set.union(*ids) - set.intersection(*ids))
+        problems.append(f"not the same tests on each bench: {', '.join(odd)}")
+    return problems
+
+
+def _options(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.site", description="Runs the site tier on each bench."
+    )
+    parser.add_argument("paths", nargs="*", help="only these files or node ids, below the checkout")
+    parser.add_argument(
+        "--bench", action="append", default=[], metavar="PATH", help="a bench; may be repeated"
+    )
+    parser.add_argument("-k", dest="expression", metavar="EXPR", help="only tests that match, as pytest's -k")
+    parser.add_argument("-x", dest="exit_first", action="store_true", help="stop at the first failure")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave the sites up after the tests, until Ctrl-C"
+    )
+    parser.add_argument("--fresh", action="store_true", help="make the sites anew")
+    return parser.parse_args(argv)
+
+
+def _run_bench(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{bench.path.name} {time.monotonic() - began:5.1f} s] {text}", flush=True)
+
+    say(f"Frappe {bench.frappe} on {bench.database}")
+    record: dict[str, Any] = {"path": str(bench.path), "frappe": bench.frappe, "database": bench.database}
+    with Shadow(bench, _ROOT, home(), say).open(fresh=options.fresh) as shadow:
+        shadow.ensure_pytest()
+        record |= _run_part(shadow, options, erpnext=False, say=say)
+        if "erpnext" in bench.apps and _has_tests(_ROOT / _ERPNEXT_TESTS):
+            record["erpnext"] = _run_part(shadow, options, erpnext=True, say=say)
+    return record
+
+
+def _run_part(shadow: Shadow, options: argparse.Namespace, *, erpnext: bool, say: Any) -> dict[str, Any]:
+    sites = shadow.ensure_sites(plans(erpnext))
+    shadow.services.start("branch_web", "central_web")
+    say("sites are up: " + ", ".join(f"{role} {site['url']}" for role, site in sites.items()))
+    arguments = [str(shadow.copy / _ERPNEXT_TESTS if erpnext else shadow.copy / _SITE_TESTS)]
+    if options.paths and not erpnext:
+        arguments = [str(shadow.copy / _below_root(path)) for path in options.paths]
+    if not erpnext:
+        arguments.append(f"--ignore={shadow.copy / _ERPNEXT_TESTS}")
+    arguments += ["-k", options.expression] if options.expression else []
+    arguments += ["-x"] if options.exit_first else []
+    code, report = shadow.run_tests(sites, arguments)
+    counts = Counter(report["outcomes"].values())
+    # 0: all passed, 1: some failed (they are counted); anything else, or a file that could not be collected,
+    # means that tests are missing from the count.
+    broken = code if code not in (0, 1) or report.get("not_collected") else 0
+    if options.keep:
+        say("kept up; Ctrl-C ends everything")
+        signal.pause()
+    shadow.services.stop("branch_web", "central_web", "worker", "scheduler")
+    return {
+        **{kind: counts[kind] for kind in ("passed", "failed", "skipped")},
+        **({"broken": broken} if broken else {}),
+        "tests": sorted(report["outcomes"]),
+    }
+
+
+def _below_root(path: str) -> Path:
+    """A path as typed, from the checkout's root or from where one stands, as a path below the root."""
+    file, separator, test = path.partition("::")
+    full = Path(file).resolve() if Path(file).exists() else (_ROOT / file).resolve()
+    return Path(f"{full.relative_to(_ROOT)}{separator}{test}")
+
+
+def _has_tests(folder: Path) -> bool:
+    return any(folder.glob("test_*.py"))
+
+
+def _write_report(records: list[dict[str, Any]]) -> None:
+    commit, dirty = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
+    report = {"commit": commit, "changed_since_commit": bool(dirty), "benches": records}
+    (_ROOT / ".site-tests.json").write_text(json.dumps(report, indent=1) + "\n")
+
+
+def _git(*words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(_ROOT), *words], capture_output=True, text=True)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
