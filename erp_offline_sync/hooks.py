@@ -45,6 +45,8 @@ permission_query_conditions = {
     "Sync Conflict": "erp_offline_sync.permissions.query_conditions",
 }
 
+override_whitelisted_methods = {"frappe.client.get_count": "erp_offline_sync.permissions.get_count"}
+
 default_log_clearing_doctypes = {"Offline Request": 7}
 
 ignore_links_on_delete = [

@@ -24,6 +24,7 @@ class OfflineSyncSettings(Document):
     def validate(self):
         self.central_url = (self.central_url or "").strip().rstrip("/")
         self.api_key = (self.api_key or "").strip()
+        self.keep_posting_times()
         problems = [
             *self.wrong_numbers(),
             *self.wrong_connection(),
@@ -32,7 +33,7 @@ class OfflineSyncSettings(Document):
             *self.wrong_policies(),
         ]
         if problems:
-            frappe.throw(problems, title=_("The settings are not complete"), as_list=True)
+            frappe.throw("<br>".join(problems), title=_("The settings cannot be used"))
         self.warn_of_plain_http()
 
     def on_update(self):
@@ -41,6 +42,14 @@ class OfflineSyncSettings(Document):
     def get_password(self, fieldname="password", raise_exception=True):
         """The secret is for the sync run, which reads it from the site's vault; no document hands it out."""
         frappe.throw(_("The secret cannot be read."), frappe.PermissionError)
+
+    def keep_posting_times(self):
+        """ERPNext books a voucher at the time of its arrival unless this is set; a new policy sets it."""
+        for row in self.policies:
+            if row.is_new() and not row.set_values and frappe.db.exists("DocType", row.document_type):
+                meta = frappe.get_meta(row.document_type)
+                if meta.has_field("set_posting_time") and meta.has_field("posting_time"):
+                    row.set_values = '{"set_posting_time": 1}'
 
     def wrong_numbers(self):
         """Of the values that count: what site_config.json overrides is checked there, not here."""
@@ -53,8 +62,8 @@ class OfflineSyncSettings(Document):
     def with_labels(self, problem):
         for name in SETTINGS:
             if problem.startswith(f"{name} ") and self.meta.has_field(name):
-                return f"{_(self.meta.get_label(name))}{problem[len(name) :]} ({name})"
-        return problem
+                return f"{_(self.meta.get_label(name))} [{name}]{problem[len(name) :]}."
+        return f"{problem}."
 
     def wrong_connection(self):
         url = overrides().get("central_url") or self.central_url
