@@ -24,7 +24,7 @@ from erp_offline_sync.engine.ports import Control, Events, Ports
 from erp_offline_sync.engine.registry import HookRegistry
 from erp_offline_sync.engine.sync import SyncEngine
 
-__all__ = ["LOGGER", "REGISTRY", "Assembled", "standalone"]
+__all__ = ["LOGGER", "REGISTRY", "Assembled", "site", "site_central", "standalone"]
 
 LOGGER = "offline_sync"
 REGISTRY = HookRegistry()
@@ -77,3 +77,52 @@ def standalone(
         config=parse(settings),
     )
     return Assembled(engine=SyncEngine(ports, holder=_holder()), ports=ports)
+
+
+def site(*, on_event: Callable[[str, Json], None] | None = None, control: Control | None = None) -> Assembled:
+    """The engine of the Frappe site that is connected. Its transactions begin with a rollback and are committed:
+    call it from jobs, commands and endpoints, never inside a document's save. Raises SettingsError.
+    """
+    import frappe
+
+    from erp_offline_sync import settings
+    from erp_offline_sync.adapters.frappe_meta import FrappeLocalDocuments, FrappePolicies
+    from erp_offline_sync.adapters.frappe_store import FrappeStore
+    from erp_offline_sync.adapters.hook_resolvers import SiteHooks
+    from erp_offline_sync.adapters.realtime_events import RealtimeEvents
+
+    values = settings.effective()
+    logger = frappe.logger(LOGGER)
+    receivers: list[Events] = [
+        LogEvents(logger),
+        RealtimeEvents(),
+        *([CallEvents(on_event)] if on_event else []),
+    ]
+    store = FrappeStore(frappe.db.commit, frappe.db.rollback)
+    ports = Ports(
+        store=store,
+        central=site_central(values),
+        policies=FrappePolicies(),
+        documents=FrappeLocalDocuments(),
+        resolver=SiteHooks(REGISTRY, store),
+        events=AllEvents(receivers, logger),
+        clock=SystemClock(),
+        ids=SystemIds(),
+        control=control or StopFlag(),
+        config=parse(values),
+    )
+    return Assembled(engine=SyncEngine(ports, holder=_holder()), ports=ports)
+
+
+def site_central(values: Mapping[str, Any]) -> RestCentral:
+    """The central of the connected site, by its effective settings. Raises SettingsError where there is no URL."""
+    from erp_offline_sync import settings
+
+    return RestCentral(
+        values.get("central_url") or "",
+        values.get("api_key") or "",
+        settings.secret(),
+        ca_file=values.get("ca_file") or None,
+        read_timeout=float(values.get("central_request_timeout") or 120),
+        allow_plain_http=bool(values.get("allow_plain_http")),
+    )

@@ -36,6 +36,10 @@ class HookRegistry:
         """Whether there was one."""
         return self._hooks.pop(_key(doctype), None) is not None
 
+    def items(self) -> list[tuple[str, list[Hook]]]:
+        """What is registered: doctype as it is compared (without spaces, lower case), hooks."""
+        return [(doctype, list(hooks)) for doctype, hooks in self._hooks.items()]
+
     def hooks(self, doctype: str) -> list[Hook]:
         return [*self._hooks.get(_key(doctype), ()), *self._hooks.get("*", ())]
 

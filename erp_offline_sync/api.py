@@ -1,0 +1,339 @@
+"""The endpoints: each checks permission first, then only shapes the request and the answer.
+
+Reading needs a role of this app, and permission on the document a row is about; deciding, retrying and discarding
+need write permission on that document.
+"""
+
+import json
+from datetime import datetime, timezone
+from typing import Any
+
+import frappe
+from frappe import _
+
+from erp_offline_sync import bootstrap, permissions, settings, tasks, wakeup
+from erp_offline_sync.adapters.hook_resolvers import keep_hook, kept_hooks, remove_hook
+from erp_offline_sync.adapters.system_clock import SystemIds
+from erp_offline_sync.doctor import connection_checks, site_checks
+from erp_offline_sync.engine import actions, status
+from erp_offline_sync.engine.calls import queued_call
+from erp_offline_sync.engine.config import parse
+from erp_offline_sync.engine.errors import OfflineSyncError, TakesAlong
+from erp_offline_sync.engine.model import Operation, Resolution
+from erp_offline_sync.engine.registry import conflict_data
+
+_WRITES_LIKE = {
+    Operation.CREATE: "create",
+    Operation.UPDATE: "write",
+    Operation.SUBMIT: "submit",
+    Operation.CANCEL: "cancel",
+    Operation.DELETE: "delete",
+    Operation.RENAME: "write",
+}
+
+
+def _readers_only():
+    if not permissions.is_reader():
+        raise frappe.PermissionError(_("This needs the role Offline Sync User or Offline Sync Manager."))
+
+
+def _managers_only():
+    if not permissions.is_manager():
+        raise frappe.PermissionError(_("This needs the role Offline Sync Manager."))
+
+
+def _may_decide_on(doctype, name):
+    """Write permission on the document that a request or conflict is about."""
+    _readers_only()
+    if not permissions.may_write(doctype, name):
+        raise frappe.PermissionError(_("You may not change {0} {1}.").format(_(doctype or ""), name or ""))
+
+
+def _told(call, *args, **more):
+    """What the engine refuses, as a message in the Desk instead of a traceback."""
+    try:
+        return call(*args, **more)
+    except TakesAlong as along:
+        frappe.throw(f"{along} {', '.join(along.names)}", title=_("Confirm what goes along"))
+    except OfflineSyncError as error:
+        frappe.throw(str(error), title=_("Offline sync"))
+
+
+def _request_of(name):
+    store = tasks.own_store()
+    with store.transaction():
+        request = store.get(name)
+    if request is None:
+        _readers_only()
+        frappe.throw(_("There is no request {0}.").format(name), frappe.DoesNotExistError)
+    return request
+
+
+@frappe.whitelist()
+def get_sync_status() -> dict[str, Any]:
+    """State, stats, last sync time, counts and reason; see hooks-docs/events.md for the keys."""
+    _readers_only()
+    store = tasks.own_store()
+    with store.transaction():
+        answer = status.sync_status(store)
+    values = settings.effective()
+    if not settings.is_branch(values):
+        answer["reason"] = _("This site is not set up as a branch.")
+    elif answer["state"] == status.IDLE and (opens := settings.window_opens(values, _wall_clock())):
+        answer["reason"] = _("Outside the sync window; it opens at {0}.").format(opens)
+    return answer
+
+
+@frappe.whitelist(methods=["POST"])
+def force_sync(doctypes: str | list | None = None) -> dict[str, Any]:
+    """Start a run now, probing at once where the line is down. `doctypes` limits it to these."""
+    _readers_only()
+    if isinstance(doctypes, str):
+        doctypes = json.loads(doctypes)
+    store = tasks.own_store()
+    with store.transaction():
+        by = status.paused_by(store, store.now())
+    if by:
+        frappe.throw(_("Sending is paused by {0}. Resume it first.").format(by), title=_("Offline sync"))
+    if not settings.is_branch(settings.effective()):
+        frappe.throw(
+            _("Enable this site as a branch in Offline Sync Settings first."), title=_("Offline sync")
+        )
+    if not wakeup.enqueue_run(trigger="person", force=True, doctypes=doctypes):
+        frappe.throw(
+            _(
+                "The job queue cannot be reached. The next scheduler tick sends, or run: bench --site {0} offline-sync run"
+            ).format(frappe.local.site),
+            title=_("Offline sync"),
+        )
+    return get_sync_status()
+
+
+@frappe.whitelist(methods=["POST"])
+def pause(reason: str) -> dict[str, Any]:
+    """Send nothing until `resume`; capture goes on."""
+    _managers_only()
+    if not (reason or "").strip():
+        frappe.throw(_("Say why sending is paused."), title=_("Offline sync"))
+    store = tasks.own_store()
+    with store.transaction():
+        status.pause(store, by=frappe.session.user, reason=reason)
+    return get_sync_status()
+
+
+@frappe.whitelist(methods=["POST"])
+def resume() -> dict[str, Any]:
+    """End a pause."""
+    _managers_only()
+    store = tasks.own_store()
+    with store.transaction():
+        status.resume(store)
+    wakeup.enqueue_run(trigger="person")
+    return get_sync_status()
+
+
+@frappe.whitelist()
+def get_pending_conflicts(limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
+    """Conflicts that wait for a person, oldest first, of documents that the caller may read."""
+    _readers_only()
+    store = tasks.own_store()
+    with store.transaction():
+        found = store.conflicts(limit=min(int(limit), 1000), offset=int(offset))
+    return [
+        conflict_data(each) for each in found if permissions.may_read(each.resource_type, each.resource_id)
+    ]
+
+
+@frappe.whitelist(methods=["POST"])
+def resolve_conflict(conflict_id: str, resolution: str, values: str | dict | None = None) -> dict[str, Any]:
+    """Decide a conflict: local_wins, server_wins or skip."""
+    store = tasks.own_store()
+    with store.transaction():
+        conflict = store.conflict(conflict_id)
+    if conflict is None:
+        _readers_only()
+        frappe.throw(_("There is no conflict {0}.").format(conflict_id), frappe.DoesNotExistError)
+    _may_decide_on(conflict.resource_type, conflict.resource_id)
+    try:
+        chosen = Resolution(resolution)
+    except ValueError:
+        allowed = ", ".join(choice.value for choice in Resolution)
+        frappe.throw(_("{0} is not a resolution. There are: {1}.").format(resolution, allowed))
+    assembled = _told(bootstrap.site)
+    resolved = _told(
+        assembled.engine.resolutions.apply,
+        conflict_id,
+        chosen,
+        by=frappe.session.user,
+        reason=_("decided by a person"),
+    )
+    wakeup.enqueue_run(trigger="person")
+    return conflict_data(resolved)
+
+
+@frappe.whitelist(methods=["POST"])
+def clear_old_requests(days: int) -> int:
+    """Delete ended requests older than so many days; held and waiting ones never. Answers how many."""
+    _managers_only()
+    return _told(actions.clear_old_requests, _told(bootstrap.site).ports, int(days))
+
+
+@frappe.whitelist(methods=["POST"])
+def retry(name: str) -> dict[str, Any]:
+    """Send a request again, with all its retries."""
+    request = _request_of(name)
+    _may_decide_on(request.resource_type, request.resource_id)
+    again = _told(actions.retry, _told(bootstrap.site).ports, name, by=frappe.session.user)
+    wakeup.enqueue_run(trigger="person")
+    return {"name": again.id, "status": again.status.value}
+
+
+@frappe.whitelist(methods=["POST"])
+def discard(name: str, reason: str, take_along: bool | int = False) -> list[str]:
+    """End a request unsent, for good. Later requests of its document go along once `take_along` confirms it."""
+    request = _request_of(name)
+    _may_decide_on(request.resource_type, request.resource_id)
+    return _told(
+        actions.discard,
+        _told(bootstrap.site).ports,
+        name,
+        reason=reason,
+        by=frappe.session.user,
+        take_along=bool(int(take_along)),
+    )
+
+
+@frappe.whitelist(methods=["POST"])
+def send_whole(name: str) -> dict[str, Any]:
+    """For a document that is not at the central: create it there as it stands here."""
+    request = _request_of(name)
+    _may_decide_on(request.resource_type, request.resource_id)
+    whole = _told(actions.send_whole, _told(bootstrap.site).ports, name, by=frappe.session.user)
+    wakeup.enqueue_run(trigger="person")
+    return {"name": whole.id, "status": whole.status.value}
+
+
+@frappe.whitelist()
+def explain(name: str) -> str:
+    """One line: why a request has not been sent, and when it will be."""
+    request = _request_of(name)
+    _readers_only()
+    if not permissions.may_read(request.resource_type, request.resource_id):
+        raise frappe.PermissionError(_("You may not read the document of this request."))
+    store = tasks.own_store()
+    with store.transaction():
+        return actions.explain(store, request, store.now())
+
+
+@frappe.whitelist(methods=["POST"])
+def enqueue_request(
+    method: str,
+    path: str,
+    body: str | dict | None = None,
+    priority: int = 5,
+    overwrite: bool | int = False,
+    repeatable: bool | int = False,
+) -> str:
+    """Queue a call to the central; answers the request's name. A caller may queue what it may do to that document
+    here; other paths only Offline Sync Managers, from the list in the settings."""
+    if frappe.session.user == "Guest":
+        raise frappe.PermissionError(_("Log in first."))
+    values = settings.effective()
+    config = _told(parse, values)
+    store = tasks.own_store()
+    request = _told(
+        queued_call,
+        method,
+        path,
+        _parsed(body),
+        key=SystemIds().new_key(),
+        now=datetime.now(timezone.utc),
+        priority=int(priority),
+        overwrite=bool(int(overwrite)),
+        repeatable=bool(int(repeatable)),
+        max_bytes=config.max_body_mb * 1024 * 1024,
+    )
+    _may_queue(request, values)
+    with store.transaction():
+        added = store.add(request)
+    wakeup.enqueue_run(trigger="save")
+    return added.id
+
+
+def _parsed(body):
+    if not isinstance(body, str):
+        return body
+    try:
+        return json.loads(body)
+    except ValueError:
+        frappe.throw(_("The body is not JSON."), title=_("Offline sync"))
+
+
+def _may_queue(request, values):
+    if request.operation is Operation.CALL or not request.resource_type:
+        _managers_only()
+        allowed = (values.get("allowed_paths") or "").split()
+        if request.path.split("?")[0] not in allowed:
+            frappe.throw(
+                _("{0} is not in the list of allowed paths of Offline Sync Settings.").format(request.path),
+                frappe.PermissionError,
+            )
+        return
+    doctype, name = request.resource_type, request.resource_id
+    if not frappe.db.exists("DocType", doctype):
+        frappe.throw(_("There is no document type {0}.").format(doctype), frappe.DoesNotExistError)
+    known = name and frappe.db.exists(doctype, name)
+    if request.operation is not Operation.CREATE and not known:
+        frappe.throw(_("There is no {0} {1} here.").format(_(doctype), name), frappe.DoesNotExistError)
+    document = frappe.get_doc(doctype, name) if known else None
+    if not frappe.has_permission(doctype, _WRITES_LIKE[request.operation], doc=document):
+        raise frappe.PermissionError(_("You may not do that to {0} {1}.").format(_(doctype), name or ""))
+
+
+@frappe.whitelist(methods=["POST"])
+def register_conflict_hook(doctype: str, path: str) -> dict[str, Any]:
+    """Keep a conflict hook, given as a dotted path, for all processes of this site."""
+    _managers_only()
+    if path.split(".")[0] not in frappe.get_installed_apps():
+        frappe.throw(_("A conflict hook is a function of an installed app."), title=_("Offline sync"))
+    store = tasks.own_store()
+    try:
+        with store.transaction():
+            keep_hook(store, doctype, path)
+            return kept_hooks(store)
+    except (ImportError, AttributeError):
+        frappe.throw(_("There is no function {0}.").format(path), title=_("Offline sync"))
+
+
+@frappe.whitelist(methods=["POST"])
+def unregister_conflict_hook(doctype: str) -> bool:
+    """Whether the site kept a hook for the doctype."""
+    _managers_only()
+    store = tasks.own_store()
+    with store.transaction():
+        return remove_hook(store, doctype)
+
+
+@frappe.whitelist(methods=["POST"])
+def test_connection() -> list[dict[str, Any]]:
+    """What works between this site and the central, and what to do about the rest."""
+    _managers_only()
+    return [check.as_dict() for check in connection_checks(settings.effective())]
+
+
+@frappe.whitelist(methods=["POST"])
+def doctor() -> list[dict[str, Any]]:
+    """Each thing that keeps this branch from syncing, and what to do."""
+    _managers_only()
+    return [check.as_dict() for check in site_checks()]
+
+
+@frappe.whitelist(methods=["POST"])
+def shutdown() -> bool:
+    """No run begins in this process any more; whether the one in flight ended within ten seconds."""
+    _managers_only()
+    return tasks.shutdown()
+
+
+def _wall_clock():
+    return frappe.utils.now_datetime().time()

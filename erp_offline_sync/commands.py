@@ -1,0 +1,396 @@
+"""`bench --site S offline-sync …`. Imported on every bench call, so the engine and HTTP are imported inside.
+
+Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 something needs a person; 4 the central cannot be reached.
+"""
+
+import json
+import sys
+import time
+
+import click
+
+DONE, REFUSED, NEEDS_PERSON, OFFLINE = 0, 1, 3, 4
+
+
+def _on_site(context, work):
+    """Connect to the one site that was named, run `work()`, and turn refusals into a message and exit code 1."""
+    import frappe
+    from frappe.commands import get_site
+
+    from erp_offline_sync.engine.errors import OfflineSyncError, TakesAlong
+
+    site = get_site(context)
+    frappe.init(site=site)
+    frappe.connect()
+    try:
+        if "erp_offline_sync" not in frappe.get_installed_apps():
+            click.echo(
+                f"erp_offline_sync is not installed on {site}: bench --site {site} install-app erp_offline_sync",
+                err=True,
+            )
+            return REFUSED
+        code = work()
+        frappe.db.commit()
+        return code
+    except TakesAlong as along:
+        frappe.db.rollback()
+        click.echo(
+            f"{along} Repeat with --take-along to discard them as well:\n  " + "\n  ".join(along.names),
+            err=True,
+        )
+        return REFUSED
+    except (OfflineSyncError, frappe.ValidationError, frappe.PermissionError) as refused:
+        frappe.db.rollback()
+        click.echo(str(refused), err=True)
+        return REFUSED
+    finally:
+        frappe.destroy()
+
+
+def _command(*arguments, **options):
+    """A subcommand that runs connected to its site and exits with the code that it answers."""
+    from functools import wraps
+
+    def decorate(function):
+        @offline_sync.command(*arguments, **options)
+        @click.pass_context
+        @wraps(function)
+        def called(context, **given):
+            sys.exit(_on_site(context.obj, lambda: function(**given)))
+
+        return called
+
+    return decorate
+
+
+def _print(value, as_json, lines):
+    click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False) if as_json else "\n".join(lines))
+
+
+def _by():
+    import getpass
+
+    return f"bench:{getpass.getuser()}"
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group("offline-sync")
+def offline_sync():
+    """The outbox of this branch: what waits, why, and what to do about it.
+
+    Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 something needs a person; 4 the central cannot be
+    reached.
+    """
+
+
+@_command("status")
+@_json
+def show_status(as_json):
+    """State, counts, last sync and reason. Exits with 3 where something needs a person."""
+    from erp_offline_sync import tasks
+    from erp_offline_sync.engine.status import sync_status
+
+    store = tasks.own_store()
+    with store.transaction():
+        told = sync_status(store)
+    totals = told["totals"]
+    lines = [
+        f"State      {told['state']}" + (f" ({told['reason']})" if told["reason"] else ""),
+        f"Line       {told['line']}"
+        + (f", {told['daysOffline']} days offline" if told["daysOffline"] else ""),
+        f"Last sync  {told['lastSyncTime'] or 'never'}",
+        f"Waiting    {told['pendingCount']}"
+        + (f", oldest {told['oldestAge']} s" if told["oldestAge"] else ""),
+        f"Conflicts  {told['conflictCount']}",
+        "Ledger     " + ", ".join(f"{name} {count}" for name, count in totals.items()),
+    ]
+    _print(told, as_json, lines)
+    return NEEDS_PERSON if totals["held"] else DONE
+
+
+@_command("run")
+@click.option("--forever", is_flag=True, help="Go on until SIGTERM; for a supervisor.")
+@click.option("--doctype", "doctypes", multiple=True, help="Send only requests of this document type.")
+@_json
+def run(forever, doctypes, as_json):
+    """Send what is due, with a progress bar. Exits with 4 where the central cannot be reached."""
+    from erp_offline_sync import bootstrap, settings
+    from erp_offline_sync.adapters.run_control import RunControl
+    from erp_offline_sync.engine.errors import SettingsError
+    from erp_offline_sync.engine.status import sync_status
+
+    if not settings.is_branch(settings.effective()):
+        raise SettingsError("This site is not enabled as a branch: see Offline Sync Settings.")
+    control = RunControl()
+    with control.listening(), _Progress(quiet=as_json or forever) as progress:
+        report = None
+        while report is None or (forever and not control.stop_reason()):
+            assembled = bootstrap.site(on_event=progress, control=control)
+            interval = assembled.ports.config.processing_interval / 1000
+            budget = 600 if forever else 3600
+            linger = interval if forever else 0
+            report = assembled.engine.run(
+                budget=budget,
+                linger=linger,
+                linger_offline=budget if forever else 0,
+                force=not forever and report is None,
+                doctypes=list(doctypes) or None,
+            )
+            assembled.ports.central.close()
+            if forever and not control.stop_reason():
+                _sleep_until_woken(assembled, control, interval)
+    with assembled.ports.store.transaction():
+        told = {**sync_status(assembled.ports.store), "ended": report.reason}
+    stats = report.stats
+    _print(
+        told,
+        as_json,
+        [
+            f"{report.reason}: {stats.success} sent, {stats.failure} failed, {stats.conflict} in conflict, {told['pendingCount']} waiting"
+        ],
+    )
+    if told["totals"]["held"]:
+        return NEEDS_PERSON
+    if report.reason in ("done", "time") or report.reason.startswith("stopped"):
+        return DONE
+    return OFFLINE if told["line"] != "closed" else REFUSED
+
+
+def _sleep_until_woken(assembled, control, interval):
+    """Between two runs of --forever: the processing interval, or less where a new row is there."""
+    until = time.monotonic() + interval
+    store = assembled.ports.store
+    while time.monotonic() < until and not control.stop_reason():
+        with store.transaction():
+            if store.unplaced(1):
+                return
+        time.sleep(0.5)
+
+
+class _Progress:
+    """Draws the run's progress; silent where it is told to be, or where nobody looks."""
+
+    def __init__(self, *, quiet):
+        self._bar = None
+        self._quiet = quiet or not sys.stderr.isatty()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self._bar is not None:
+            self._bar.render_finish()
+
+    def __call__(self, event, payload):
+        if self._quiet or event != "sync-progress" or not payload["total"]:
+            return
+        if self._bar is None:
+            self._bar = click.progressbar(length=payload["total"], label="Sending", file=sys.stderr)
+            self._bar.render_progress()
+        self._bar.length = max(payload["total"], payload["processed"])
+        self._bar.update(payload["processed"] - self._bar.pos)
+
+
+@_command("enqueue")
+@click.argument("method")
+@click.argument("path")
+@click.argument("body", required=False)
+@click.option("--priority", type=click.IntRange(0, 9), default=5, show_default=True, help="0 goes first.")
+@click.option("--overwrite", is_flag=True, help="Allow a PUT without a version.")
+@click.option("--repeatable", is_flag=True, help="The call may be sent again where its outcome is unknown.")
+def enqueue(method, path, body, priority, overwrite, repeatable):
+    """Queue a call to the central, such as: enqueue POST /api/resource/ToDo '{"description": "x"}'"""
+    from erp_offline_sync import api
+
+    body = click.get_text_stream("stdin").read() if body == "-" else body
+    click.echo(_as_administrator(api.enqueue_request, method, path, body, priority, overwrite, repeatable))
+    return DONE
+
+
+def _as_administrator(call, *arguments):
+    import frappe
+
+    frappe.set_user("Administrator")
+    return call(*arguments)
+
+
+@_command("list")
+@click.option(
+    "--status", "statuses", multiple=True, help="Only requests in this state, e.g. 'Needs Attention'."
+)
+@click.option("--doctype", help="Only requests about this document type.")
+@click.option("--all", "everything", is_flag=True, help="Ended requests too.")
+@click.option("--limit", type=int, default=100, show_default=True)
+@_json
+def list_requests(statuses, doctype, everything, limit, as_json):
+    """Open requests, and why each has not been sent."""
+    from erp_offline_sync import tasks
+    from erp_offline_sync.console import as_rows
+    from erp_offline_sync.engine.errors import InvalidRequest
+    from erp_offline_sync.engine.model import Status
+    from erp_offline_sync.engine.transitions import OPEN
+
+    try:
+        wanted = {Status(each) for each in statuses} or (None if everything else OPEN)
+    except ValueError:
+        raise InvalidRequest(f"The states are: {', '.join(each.value for each in Status)}.") from None
+    store = tasks.own_store()
+    with store.transaction():
+        rows = as_rows(store, store.list_requests(statuses=wanted, doctype=doctype, limit=limit))
+    _print(rows, as_json, [_row_line(row) for row in rows] or ["Nothing is open."])
+    return DONE
+
+
+def _row_line(row):
+    about = f"{row['operation']} {row['resource_type'] or row['path']} {row['resource_id'] or ''}".strip()
+    return f"{row['name']}  {row['status']:<16} {about}\n    {row['why']}"
+
+
+@_command("show")
+@click.argument("name")
+@_json
+def show(name, as_json):
+    """One request with its history and what it sends."""
+    from erp_offline_sync import tasks
+    from erp_offline_sync.console import as_detail
+    from erp_offline_sync.engine.errors import NotFound
+
+    store = tasks.own_store()
+    with store.transaction():
+        request = store.get(name)
+        if request is None:
+            raise NotFound(f"There is no request {name}.")
+        detail = as_detail(store, request)
+    _print(
+        detail,
+        as_json,
+        [f"{key:<18} {value}" for key, value in detail.items() if value not in (None, "", [], {})],
+    )
+    return DONE
+
+
+@_command("retry")
+@click.argument("names", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every request that needs attention.")
+def retry(names, everything):
+    """Send requests again, with all their retries."""
+    from erp_offline_sync import bootstrap
+    from erp_offline_sync.engine import actions
+    from erp_offline_sync.engine.model import Status
+
+    ports = bootstrap.site().ports
+    if everything:
+        with ports.store.transaction():
+            held = ports.store.list_requests(statuses={Status.NEEDS_ATTENTION}, limit=100_000)
+        names = [request.id for request in held]
+    for name in names:
+        click.echo(f"{name} {actions.retry(ports, name, by=_by()).status.value}")
+    return DONE
+
+
+@_command("discard")
+@click.argument("name")
+@click.option("--reason", required=True, help="Why; it is kept with the request.")
+@click.option("--take-along", is_flag=True, help="Discard later requests of the same document as well.")
+def discard(name, reason, take_along):
+    """End a request unsent, for good."""
+    from erp_offline_sync import bootstrap
+    from erp_offline_sync.engine import actions
+
+    gone = actions.discard(bootstrap.site().ports, name, reason=reason, by=_by(), take_along=take_along)
+    click.echo("\n".join(f"{each} Discarded" for each in gone))
+    return DONE
+
+
+@_command("pause")
+@click.option("--reason", required=True, help="Why; people see it.")
+def pause(reason):
+    """Send nothing until `resume`; saves go on being captured."""
+    from erp_offline_sync import tasks
+    from erp_offline_sync.engine import status
+
+    store = tasks.own_store()
+    with store.transaction():
+        status.pause(store, by=_by(), reason=reason)
+    ended = tasks.wait_for_run(store, tasks.GRACE)
+    click.echo("Paused." if ended else "Paused; the run in flight ends with its request.")
+    return DONE
+
+
+@_command("resume")
+def resume():
+    """End a pause."""
+    from erp_offline_sync import tasks
+    from erp_offline_sync.engine import status
+
+    store = tasks.own_store()
+    with store.transaction():
+        was = status.resume(store)
+    click.echo("Resumed." if was else "It was not paused.")
+    return DONE
+
+
+@_command("conflicts")
+@click.option("--limit", type=int, default=100, show_default=True)
+@_json
+def conflicts(limit, as_json):
+    """Conflicts that wait for a person. Exits with 3 where there are any."""
+    from erp_offline_sync import tasks
+    from erp_offline_sync.engine.registry import conflict_data
+
+    store = tasks.own_store()
+    with store.transaction():
+        found = store.conflicts(limit=limit)
+    lines = [
+        f"{each.id}  {each.conflict_type.value:<14} {each.resource_type} {each.resource_id}\n    {each.reason or ''}"
+        for each in found
+    ]
+    _print([conflict_data(each) for each in found], as_json, lines or ["No conflict waits for a person."])
+    return NEEDS_PERSON if found else DONE
+
+
+@_command("resolve")
+@click.argument("name")
+@click.argument("resolution", type=click.Choice(["local_wins", "server_wins", "skip"]))
+def resolve(name, resolution):
+    """Decide a conflict."""
+    from erp_offline_sync import bootstrap
+    from erp_offline_sync.engine.model import Resolution
+
+    engine = bootstrap.site().engine
+    engine.resolutions.apply(name, Resolution(resolution), by=_by(), reason="decided by a person")
+    click.echo(f"{name} {resolution}")
+    return DONE
+
+
+@_command("purge")
+@click.option("--days", type=click.IntRange(0), default=7, show_default=True, help="Older than so many days.")
+def purge(days):
+    """Delete ended requests. What is held or waits is never deleted."""
+    from erp_offline_sync import bootstrap
+    from erp_offline_sync.engine.actions import clear_old_requests
+
+    click.echo(f"{clear_old_requests(bootstrap.site().ports, days)} deleted")
+    return DONE
+
+
+@_command("doctor")
+@_json
+def doctor(as_json):
+    """What keeps this branch from syncing, and what to do. Exits with 1 where there is a problem."""
+    from erp_offline_sync.doctor import OK, PROBLEM, site_checks
+
+    checks = site_checks()
+    marks = {OK: "ok ", PROBLEM: "NO "}
+    lines = [
+        f"{marks.get(check.state, '!  ')} {check.name}: {check.message}"
+        + (f"\n      → {check.todo}" if check.todo and check.state != OK else "")
+        for check in checks
+    ]
+    _print([check.as_dict() for check in checks], as_json, lines)
+    return REFUSED if any(check.state == PROBLEM for check in checks) else DONE
+
+
+commands = [offline_sync]

@@ -1,0 +1,300 @@
+"""Names each thing that keeps a branch from syncing, and what to do about it.
+
+Every check is one function that answers a `Check`; the lists at the end say in which order they are shown.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import frappe
+from frappe.utils import cint, get_system_timezone
+
+from erp_offline_sync import bootstrap, settings, tasks
+from erp_offline_sync.engine import status
+from erp_offline_sync.engine.classify import Verdict, read_probe
+from erp_offline_sync.engine.config import parse
+from erp_offline_sync.engine.errors import SettingsError
+from erp_offline_sync.engine.line import CENTRAL_USER
+from erp_offline_sync.indexes import missing_indexes
+
+OK, WARNING, PROBLEM = "ok", "warning", "problem"
+_OFFSET_SHOWN = 30.0
+"""Seconds by which the clocks may differ before people are told."""
+_TICK = 60
+
+_WHAT_TO_DO = {
+    Verdict.CREDENTIALS: "Enter the API key and secret of the branch's user at the central again.",
+    Verdict.CONFIGURATION: "Look at the URL (scheme, host, path) and at the certificate: this is no Frappe site we trust.",
+    Verdict.NOT_SENT: "Look at the line, the host's name and the port; the central cannot be reached.",
+    Verdict.UNANSWERED: "The central is reached but does not answer; look at it, or at what is between.",
+    Verdict.NOT_NOW: "The central is busy or in maintenance; nothing to do here.",
+    Verdict.SERVER_ERROR: "The central answers with an error of its own; look at its error log.",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. `todo` is empty where there is nothing to do."""
+
+    name: str
+    state: str
+    message: str
+    todo: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def _settings_complete(values: dict[str, Any]) -> Check:
+    missing = [name for name in ("central_url", "api_key") if not values.get(name)]
+    try:
+        if not settings.secret():
+            missing.append("api_secret")
+        parse(values)
+    except SettingsError as error:
+        return Check(
+            "settings", PROBLEM, str(error), "Correct them in Offline Sync Settings or site_config.json."
+        )
+    except frappe.ValidationError:
+        return Check(
+            "settings",
+            PROBLEM,
+            "The secret cannot be decrypted.",
+            "Enter the credentials again (restored site?).",
+        )
+    if missing:
+        return Check(
+            "settings", PROBLEM, f"Missing: {', '.join(missing)}.", "Enter them in Offline Sync Settings."
+        )
+    if not settings.is_branch(values):
+        return Check(
+            "settings",
+            PROBLEM,
+            "This site is not enabled as a branch.",
+            "Enable it in Offline Sync Settings.",
+        )
+    return Check("settings", OK, f"Complete; central {values['central_url']}")
+
+
+def connection_checks(values: dict[str, Any]) -> list[Check]:
+    """What works between this site and the central; a handful of GETs, nothing is written there."""
+    complete = _settings_complete(values)
+    if complete.state == PROBLEM and "not enabled" not in complete.message:
+        return [complete]
+    try:
+        central = bootstrap.site_central(values)
+    except SettingsError as error:
+        return [Check("url", PROBLEM, str(error), "Correct the URL in Offline Sync Settings.")]
+    try:
+        outcome = read_probe(central.probe())
+        if outcome.verdict is not Verdict.APPLIED:
+            return [
+                complete,
+                Check("connection", PROBLEM, outcome.message, _WHAT_TO_DO.get(outcome.verdict, "")),
+            ]
+        return [
+            complete,
+            Check("connection", OK, f"Logged in as {outcome.name}"),
+            *_central_checks(central, values),
+        ]
+    finally:
+        central.close()
+
+
+def _central_checks(central: Any, values: dict[str, Any]) -> list[Check]:
+    checks = [_clock(central), _zone(central)]
+    info = central.server_info()
+    if info:
+        versions = ", ".join(f"{app} {version}" for app, version in sorted(info.items()))
+        checks.append(Check("version of the central", OK, versions))
+    doctypes = [row.document_type for row in frappe.get_doc(settings.SETTINGS).policies if row.enabled]
+    checks += [check for doctype in doctypes if (check := _readable(central, doctype))]
+    return checks
+
+
+def _clock(central: Any) -> Check:
+    offset = central.clock_offset()
+    if offset is None:
+        return Check(
+            "clock", WARNING, "The central sends no Date header.", "Times of both sites cannot be compared."
+        )
+    seconds = offset.seconds
+    message = f"The central's clock is {seconds:+.0f} s off ours."
+    if abs(seconds) <= _OFFSET_SHOWN:
+        return Check("clock", OK, message)
+    return Check(
+        "clock", WARNING, message, "Set both clocks by a time server; the offset is allowed for meanwhile."
+    )
+
+
+def _zone(central: Any) -> Check:
+    here, there = get_system_timezone(), central.time_zone
+    if there and here != there:
+        return Check(
+            "time zone",
+            WARNING,
+            f"Here {here}, at the central {there}.",
+            "Dates and times travel as they are written; set both sites to one zone where they are one business.",
+        )
+    return Check(
+        "time zone", OK, f"{here} on both sites" if there else f"{here} here, unknown at the central"
+    )
+
+
+def _readable(central: Any, doctype: str) -> Check | None:
+    reply = central.find(doctype, {"name": "-"})
+    if reply.status == 200:
+        return None
+    return Check(
+        f"permission on {doctype}",
+        PROBLEM,
+        f"The central answers {reply.status or 'nothing'} when asked for {doctype}.",
+        "Give the branch's user a role there that may read and write it.",
+    )
+
+
+def _one_user(values: dict[str, Any]) -> Check:
+    store = tasks.own_store()
+    with store.transaction():
+        user = store.get_meta(CENTRAL_USER)
+    if user in ("Administrator", None):
+        message = "The key is Administrator's." if user else "Not known yet."
+        return Check(
+            "user of the key",
+            WARNING if user else OK,
+            message,
+            "Give each branch a user of its own at the central: what is in doubt is looked up by its owner.",
+        )
+    return Check("user of the key", OK, f"{user}; no other branch may use it")
+
+
+def _scheduler(values: dict[str, Any]) -> Check:
+    from frappe.utils.scheduler import is_scheduler_disabled, is_scheduler_inactive
+
+    site = frappe.local.site
+    if is_scheduler_disabled(verbose=False):
+        return Check("scheduler", PROBLEM, "It is off.", f"bench --site {site} enable-scheduler")
+    if is_scheduler_inactive(verbose=False):
+        return Check(
+            "scheduler",
+            PROBLEM,
+            "It is paused (maintenance mode?).",
+            f"bench --site {site} set-maintenance-mode off",
+        )
+    job = frappe.db.get_value(
+        "Scheduled Job Type", {"method": tasks.RUN}, ["name", "stopped", "last_execution"], as_dict=True
+    )
+    if not job or job.stopped:
+        return Check(
+            "scheduler",
+            PROBLEM,
+            "The job of the sync run is missing or stopped.",
+            f"bench --site {site} migrate",
+        )
+    if not job.last_execution:
+        return Check(
+            "scheduler", WARNING, "It has not run the sync yet.", "See that `bench schedule` is running."
+        )
+    age = (frappe.utils.now_datetime() - job.last_execution).total_seconds()
+    if age > 600:
+        return Check(
+            "scheduler",
+            PROBLEM,
+            f"Its last tick was {age / 60:.0f} minutes ago.",
+            "See that `bench schedule` is running.",
+        )
+    return Check("scheduler", OK, f"Last tick {age:.0f} s ago")
+
+
+def _tick(values: dict[str, Any]) -> Check:
+    tick = cint(frappe.get_conf().get("scheduler_tick_interval")) or _default_tick()
+    if tick <= _TICK:
+        return Check("tick", OK, f"Every {tick} s")
+    return Check(
+        "tick",
+        WARNING,
+        f"The scheduler looks only every {tick} s.",
+        "Set scheduler_tick_interval to 60 in common_site_config.json, or supervise `offline-sync run --forever`.",
+    )
+
+
+def _default_tick() -> int:
+    from frappe.utils import scheduler
+
+    return cint(getattr(scheduler, "DEFAULT_SCHEDULER_TICK", 60))
+
+
+def _workers(values: dict[str, Any]) -> Check:
+    from frappe.utils.background_jobs import get_workers
+
+    queue = values.get("queue") or "long"
+    try:
+        names = {name for worker in get_workers() for name in worker.queue_names()}
+    except Exception as error:
+        return Check(
+            "redis",
+            PROBLEM,
+            f"The queue's Redis cannot be reached ({type(error).__name__}).",
+            "Start it: bench start, or supervisorctl.",
+        )
+    if not any(name.split(":")[-1] == queue for name in names):
+        return Check(
+            "worker",
+            PROBLEM,
+            f"No worker listens on the queue {queue}.",
+            "Start one: bench worker --queue long,default,short",
+        )
+    return Check("worker", OK, f"Listening on {queue}")
+
+
+def _indexes(values: dict[str, Any]) -> Check:
+    missing = missing_indexes()
+    if missing:
+        return Check(
+            "indexes",
+            PROBLEM,
+            f"Missing: {', '.join(map(str, missing))}.",
+            f"bench --site {frappe.local.site} migrate",
+        )
+    return Check("indexes", OK, "All there")
+
+
+def _outbox(values: dict[str, Any]) -> Check:
+    store = tasks.own_store()
+    with store.transaction():
+        kept = status.sync_status(store)
+        paused = status.paused_by(store, datetime.now(timezone.utc))
+    if paused:
+        return Check(
+            "outbox",
+            WARNING,
+            f"Sending is paused by {paused}.",
+            f"bench --site {frappe.local.site} offline-sync resume",
+        )
+    held = kept["totals"]["held"]
+    if held:
+        return Check(
+            "outbox",
+            WARNING,
+            f"{held} requests wait for a person.",
+            "Open the list Offline Request, status Needs Attention or Conflict.",
+        )
+    return Check("outbox", OK, f"{kept['pendingCount']} waiting, state {kept['state']}")
+
+
+_SITE: tuple[Callable[[dict[str, Any]], Check], ...] = (
+    _scheduler,
+    _tick,
+    _workers,
+    _one_user,
+    _indexes,
+    _outbox,
+)
+
+
+def site_checks() -> list[Check]:
+    """Everything: the connection, then the site's own machinery."""
+    values = settings.effective()
+    return [*connection_checks(values), *(check(values) for check in _SITE)]
