@@ -13,7 +13,7 @@ from typing import Any
 from erp_offline_sync.engine.identity import canonical_json
 from erp_offline_sync.engine.model import Lease
 
-from .rows import iso, parse_iso
+from .rows import iso
 
 __all__ = ["acquire", "live", "release", "renew"]
 
@@ -62,10 +62,7 @@ def _is_live(record: dict[str, Any], now: datetime) -> bool:
 
 
 def _expiry(record: dict[str, Any]) -> datetime:
-    moment = parse_iso(record["expires_at"])
-    if moment is None:
-        raise ValueError("a held lease has an end")
-    return moment
+    return datetime.fromisoformat(record["expires_at"])
 
 
 def _grant(token: int, holder: str, seconds: float, now: datetime) -> tuple[str, Lease]:

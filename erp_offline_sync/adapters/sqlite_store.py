@@ -258,10 +258,11 @@ class SqliteStore:
         self._depth = 0
         if os.fspath(path) != ":memory:":
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        self._connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
+        self._connection = sqlite3.connect(path, timeout=0, isolation_level=None)
         try:
             self._connection.row_factory = sqlite3.Row
             self._set_wal(busy_timeout)
+            self._connection.execute(f"PRAGMA busy_timeout = {int(busy_timeout * 1000)}")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._migrate()
         except BaseException:
@@ -706,7 +707,7 @@ class SqliteStore:
         return row_to_conflict(dict(row)) if row else None
 
     def _set_wal(self, patience: float) -> None:
-        """Switch the file to WAL. SQLite does not wait for its lock by itself here, so this does."""
+        """Switch the file to WAL. Where two do so at once, SQLite refuses one without waiting: wait here."""
         give_up = time.monotonic() + patience
         while True:
             try:

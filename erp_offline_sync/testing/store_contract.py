@@ -221,6 +221,11 @@ def case_a_taken_idempotency_key_is_refused(store: Store, time: Time) -> None:
         with _raises(InvalidRequest):
             store.add(make_request("b", key="key-a"))
         assert store.get("b") is None
+        other = store.add(make_request("c"))
+        with _raises(InvalidRequest):
+            store.replace(move(other, Status.DISCARDED, key="key-a", closed_at=WHEN))
+        assert store.get("c") == other
+        assert store.counters()[Status.PENDING] == 2
 
 
 @_case

@@ -104,6 +104,21 @@ def test_connections_that_open_a_new_file_and_save_at_once_wait_for_each_other(t
         assert store.counters()[Status.PENDING] == 45
 
 
+def test_opening_waits_for_a_process_that_is_just_making_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.sqlite"
+    maker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    maker.execute("BEGIN EXCLUSIVE")
+    maker.execute("CREATE TABLE other (a TEXT)")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        SqliteStore(path, busy_timeout=0.05)
+    release = threading.Timer(0.1, maker.rollback)
+    release.start()
+    with SqliteStore(path) as store, store.transaction():
+        store.add(make_request("a"))
+    release.join()
+    maker.close()
+
+
 KILLED = """
 import os, signal, sys
 from erp_offline_sync.adapters.sqlite_store import SqliteStore
