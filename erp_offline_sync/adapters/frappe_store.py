@@ -150,7 +150,20 @@ class FrappeStore:
         if _is_sqlite():
             # Take the one write lock now. A transaction that has read cannot take it once another has written.
             frappe.db.sql(f"UPDATE `{_METADATA}` SET `value` = `value` WHERE `name` = ''")  # noqa: S608
+        else:
+            self._take_turn()
         return None
+
+    def _take_turn(self) -> None:
+        """One engine transaction at a time: what it reads must still be so when it writes. Saves never wait here.
+
+        The lock comes before the first plain read, so that the view of the database begins after it.
+        """
+        lock = f"SELECT `name` FROM `{_METADATA}` WHERE `name` = %s FOR UPDATE"  # noqa: S608
+        if not frappe.db.sql(lock, (_COUNTERS,)):
+            _insert(_METADATA, {"name": _COUNTERS, "key": _COUNTERS}, or_ignore=True)
+            self._commit()
+            frappe.db.sql(lock, (_COUNTERS,))
 
     def _undo(self, save_point: str | None) -> None:
         if save_point is None:
