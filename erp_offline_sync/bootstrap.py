@@ -15,16 +15,22 @@ from typing import Any
 
 from erp_offline_sync.adapters.log_events import AllEvents, CallEvents, LogEvents
 from erp_offline_sync.adapters.rest_central import RestCentral
-from erp_offline_sync.adapters.sqlite_store import SqliteStore
-from erp_offline_sync.adapters.standalone import NoDocuments, PlainPolicies, RegisteredHooks, StopFlag
+from erp_offline_sync.adapters.sole_run import SoleRunStore
+from erp_offline_sync.adapters.standalone import (
+    NoCentral,
+    NoDocuments,
+    PlainPolicies,
+    RegisteredHooks,
+    StopFlag,
+)
 from erp_offline_sync.adapters.system_clock import SystemClock, SystemIds
-from erp_offline_sync.engine.config import parse
-from erp_offline_sync.engine.model import Json
-from erp_offline_sync.engine.ports import Control, Events, Ports
+from erp_offline_sync.engine.config import Config, parse
+from erp_offline_sync.engine.model import Json, Policy
+from erp_offline_sync.engine.ports import Central, Control, Events, Ports
 from erp_offline_sync.engine.registry import HookRegistry
 from erp_offline_sync.engine.sync import SyncEngine
 
-__all__ = ["LOGGER", "REGISTRY", "Assembled", "site", "site_central", "standalone"]
+__all__ = ["LOGGER", "REGISTRY", "Assembled", "site", "site_central", "standalone", "standalone_central"]
 
 LOGGER = "offline_sync"
 REGISTRY = HookRegistry()
@@ -46,37 +52,47 @@ def _holder() -> str:
 def standalone(
     settings: Mapping[str, Any],
     *,
-    path: Path,
+    path: str | Path,
     on_event: Callable[[str, Json], None] | None = None,
     control: Control | None = None,
+    clock: SystemClock | None = None,
+    policies: Mapping[str, Policy] | None = None,
+    registry: HookRegistry = REGISTRY,
+    connected: bool = True,
 ) -> Assembled:
-    """The engine over an embedded SQLite outbox at `path`.
+    """The engine over an embedded SQLite outbox at `path` (":memory:" for one that leaves nothing).
 
-    `settings` has the engine's settings (`engine.config.SETTINGS`) and central_url, api_key, api_secret, ca_file.
-    Raises SettingsError.
+    `settings` has the engine's settings (`engine.config.SETTINGS`) and central_url, api_key, api_secret, ca_file;
+    not `connected`, the last four are not needed and nothing can be sent. Raises SettingsError.
     """
     logger = logging.getLogger(LOGGER)
     receivers: list[Events] = [LogEvents(logger), *([CallEvents(on_event)] if on_event else [])]
-    central = RestCentral(
+    config = parse(settings)
+    central: Central = standalone_central(settings, config) if connected else NoCentral()
+    ports = Ports(
+        store=SoleRunStore(path),
+        central=central,
+        policies=PlainPolicies(policies),
+        documents=NoDocuments(),
+        resolver=RegisteredHooks(registry),
+        events=AllEvents(receivers, logger),
+        clock=clock or SystemClock(),
+        ids=SystemIds(),
+        control=control or StopFlag(),
+        config=config,
+    )
+    return Assembled(engine=SyncEngine(ports, holder=_holder()), ports=ports)
+
+
+def standalone_central(settings: Mapping[str, Any], config: Config) -> RestCentral:
+    """The central that the settings of a process name. Raises SettingsError."""
+    return RestCentral(
         settings.get("central_url") or "",
         settings.get("api_key") or "",
         settings.get("api_secret") or "",
         ca_file=settings.get("ca_file") or None,
+        read_timeout=float(config.central_request_timeout),
     )
-    clock = SystemClock()
-    ports = Ports(
-        store=SqliteStore(path),
-        central=central,
-        policies=PlainPolicies(),
-        documents=NoDocuments(),
-        resolver=RegisteredHooks(REGISTRY),
-        events=AllEvents(receivers, logger),
-        clock=clock,
-        ids=SystemIds(),
-        control=control or StopFlag(),
-        config=parse(settings),
-    )
-    return Assembled(engine=SyncEngine(ports, holder=_holder()), ports=ports)
 
 
 def site(*, on_event: Callable[[str, Json], None] | None = None, control: Control | None = None) -> Assembled:

@@ -6,13 +6,42 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from erp_offline_sync.engine.errors import InvalidRequest, LocalRefused
-from erp_offline_sync.engine.model import Conflict, Json, Policy, Schema
+from erp_offline_sync.engine.model import Conflict, Gap, Instant, Json, Policy, Reply, Schema, Wire
 from erp_offline_sync.engine.registry import HookRegistry, conflict_data, read_answer
 
-__all__ = ["NoDocuments", "PlainPolicies", "RegisteredHooks", "StopFlag"]
+__all__ = ["NoCentral", "NoDocuments", "PlainPolicies", "RegisteredHooks", "StopFlag"]
+
+
+class NoCentral:
+    """The Central port of steps that send nothing, so that they need no settings of a central."""
+
+    _UNSENT = Reply(gap=Gap.NOT_SENT, detail="no central is configured")
+
+    @property
+    def deadline(self) -> float:
+        return 1.0
+
+    def deliver(self, wire: Wire, *, key: str) -> Reply:
+        return self._UNSENT
+
+    def fetch(self, doctype: str, name: str) -> Reply:
+        return self._UNSENT
+
+    def find(self, doctype: str, filters: Json) -> Reply:
+        return self._UNSENT
+
+    def find_created_since(self, doctype: str, since: datetime) -> Reply:
+        return self._UNSENT
+
+    def probe(self) -> Reply:
+        return self._UNSENT
+
+    def instant(self, wall_clock: str) -> Instant | None:
+        return None
 
 
 class NoDocuments:
