@@ -17,6 +17,11 @@ after_uninstall = "erp_offline_sync.uninstall.after_uninstall"
 
 doc_events = {
     "*": {
+        "before_save": "erp_offline_sync.capture.before_save",
+        "before_submit": "erp_offline_sync.capture.before_save",
+        "before_update_after_submit": "erp_offline_sync.capture.before_save",
+        "before_cancel": "erp_offline_sync.capture.before_save",
+        "before_change": "erp_offline_sync.capture.before_change",
         "on_update": "erp_offline_sync.capture.on_update",
         "on_submit": "erp_offline_sync.capture.on_submit",
         "on_update_after_submit": "erp_offline_sync.capture.on_update_after_submit",

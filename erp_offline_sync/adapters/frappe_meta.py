@@ -23,8 +23,10 @@ __all__ = [
     "FrappeLocalDocuments",
     "FrappePolicies",
     "applying",
+    "convert_values",
     "is_applied",
     "links_of",
+    "names_itself",
     "read",
     "schema_of",
     "unique_values",
@@ -145,7 +147,7 @@ def _is_synced(meta: Any, field: Any) -> bool:
     )
 
 
-def read(doc: Any, *, only: frozenset[str] | None = None) -> dict[str, Any]:
+def read(doc: Any) -> dict[str, Any]:
     """The synced values of a document as JSON, rows complete and each with its `name`.
 
     What is empty is '' or 0 by its type: a field left out, or null, would take the other site's default.
@@ -154,7 +156,13 @@ def read(doc: Any, *, only: frozenset[str] | None = None) -> dict[str, Any]:
     values = _values(doc, shape)
     for table, row_shape in shape.tables.items():
         values[table] = [{**_values(row, row_shape), "name": row.name} for row in doc.get(table) or ()]
-    return values if only is None else {field: value for field, value in values.items() if field in only}
+    return values
+
+
+def convert_values(doctype: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns read from the database, as `read` would give them; what is no synced field is left out."""
+    convert = _shape(doctype).convert
+    return {field: convert[field](value) for field, value in row.items() if field in convert}
 
 
 def _values(doc: Any, shape: _Shape) -> dict[str, Any]:

@@ -54,7 +54,16 @@ from .rows import (
     row_to_request,
 )
 
-__all__ = ["SEQUENCE", "FrappeStore", "insert_request"]
+__all__ = [
+    "SEQUENCE",
+    "FrappeStore",
+    "derived_among",
+    "forget_derived",
+    "insert_request",
+    "is_in_outbox",
+    "next_place",
+    "note_derived",
+]
 
 SEQUENCE = "offline_request_seq"
 """Gives `seq` on MariaDB and PostgreSQL; made when the app is installed. Frappe's SQLite has no sequences and
@@ -189,7 +198,8 @@ class FrappeStore:
             raise InvalidRequest(
                 f"There is a request {request.id}, or one with its idempotency key, already."
             )
-        added = insert_request(request)
+        added = replace(request, seq=next_place()[0])
+        insert_request(added)
         self._count(None, added)
         return added
 
@@ -669,23 +679,68 @@ class FrappeStore:
         _update(table, row["name"], changes)
 
 
-def insert_request(request: Request) -> Request:
-    """Add a row to the outbox inside the caller's transaction; gives it its `seq` and answers it.
-
-    Touches no other row and commits nothing. A taken id or key is an error of the database.
-    """
-    added = replace(request, seq=_next_seq())
-    row = _request_row(added, _Wall())
-    _insert(_REQUESTS, {**row, "creation": row["created_at"]})
-    return added
-
-
-def _next_seq() -> int:
+def next_place() -> tuple[int, datetime]:
+    """The next `seq`, and the database's time. The caller holds the lock of the document it is about."""
     if not _is_sqlite():
-        return _number(f"SELECT NEXTVAL({_sequence()})")
-    # The caller has written its document, so it holds the one write lock and nobody else takes this number.
-    kept = json.loads(_meta(_COUNTERS) or "{}").get(_TOP, 0)
-    return max(_number(f"SELECT MAX(`seq`) FROM `{_REQUESTS}`"), int(kept)) + 1  # noqa: S608
+        seq, moment = frappe.db.sql(f"SELECT NEXTVAL({_sequence()}), {_utc()}")[0]
+        return int(seq), moment.replace(tzinfo=timezone.utc)
+    # Whoever has written holds the one write lock, so nobody else takes this number.
+    counted = json.loads(_meta(_COUNTERS) or "{}").get(_TOP, 0)
+    return max(_number(f"SELECT MAX(`seq`) FROM `{_REQUESTS}`"), int(counted)) + 1, _now()  # noqa: S608
+
+
+def insert_request(request: Request) -> None:
+    """Add a row to the outbox inside the caller's transaction: touches no other row, commits nothing.
+
+    A taken id or key is an error of the database.
+    """
+    row = _request_row(request, _Wall())
+    _insert(_REQUESTS, {**row, "creation": row["created_at"]})
+
+
+def note_derived(doctype: str, name: str) -> None:
+    """Remember that code inside another document's save made this one: links to it do not travel."""
+    key = _derived_key(doctype, name)
+    _insert(_METADATA, {"name": key, "key": key, "value": f"{doctype} {name}"}, or_ignore=True)
+
+
+def forget_derived(doctype: str, name: str) -> bool:
+    """Whether there was such a note; it is gone."""
+    key = _derived_key(doctype, name)
+    if _meta(key) is None:
+        return False
+    _delete(_METADATA, key)
+    return True
+
+
+def derived_among(documents: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those (doctype, name) that are noted as derived and that the central is not known to have."""
+    by_key = {_derived_key(*document): document for document in documents}
+    if not by_key:
+        return set()
+    some, values = _one_of("name", tuple(by_key))
+    noted = frappe.db.sql(f"SELECT `name` FROM `{_METADATA}` WHERE 1 = 1{some}", values)  # noqa: S608
+    return {by_key[key] for (key,) in noted if not _is_linked(*by_key[key])}
+
+
+def _is_linked(doctype: str, name: str) -> bool:
+    rows = frappe.db.sql(
+        f"SELECT `central_name` FROM `{_DOCUMENTS}`"  # noqa: S608
+        " WHERE `reference_doctype` = %s AND `local_name` = %s AND `live` = %s",
+        (doctype, name, LIVE),
+    )
+    return bool(rows and rows[0][0])
+
+
+def _derived_key(doctype: str, name: str) -> str:
+    return f"derived:{fingerprint([doctype, name])}"
+
+
+def is_in_outbox(request_id: str) -> bool:
+    """Whether this transaction sees such a row."""
+    return bool(
+        frappe.db.sql(f"SELECT `name` FROM `{_REQUESTS}` WHERE `name` = %s", (request_id,))  # noqa: S608
+    )
 
 
 def _sequence() -> str:
@@ -702,12 +757,15 @@ def _for_update(*, skip_locked: bool = False) -> str:
     return " FOR UPDATE SKIP LOCKED" if skip_locked else " FOR UPDATE"
 
 
+def _utc() -> str:
+    return "clock_timestamp() AT TIME ZONE 'utc'" if frappe.db.db_type == "postgres" else "UTC_TIMESTAMP(6)"
+
+
 def _now() -> datetime:
-    if frappe.db.db_type == "sqlite":
+    if _is_sqlite():
         text = frappe.db.sql("SELECT strftime(%s, 'now')", ("%Y-%m-%dT%H:%M:%f",))[0][0]
         return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
-    utc = "clock_timestamp() AT TIME ZONE 'utc'" if frappe.db.db_type == "postgres" else "UTC_TIMESTAMP(6)"
-    moment: datetime = frappe.db.sql(f"SELECT {utc}")[0][0]
+    moment: datetime = frappe.db.sql(f"SELECT {_utc()}")[0][0]
     return moment.replace(tzinfo=timezone.utc)
 
 
