@@ -100,14 +100,15 @@ def may_read(doctype, name, user=None):
 
 
 def may_write(doctype, name, user=None):
-    """Whether the user may change the document that a row is about; where it is gone, documents of its type."""
+    """Whether the user may change the document that a row is about; where it is gone, all documents of its type."""
     user = user or frappe.session.user
     if user == "Administrator":
         return True
     if not doctype or not frappe.db.exists("DocType", doctype):
         return is_manager(user)
-    document = frappe.get_doc(doctype, name) if name and frappe.db.exists(doctype, name) else None
-    return bool(frappe.has_permission(doctype, "write", doc=document, user=user))
+    if name and frappe.db.exists(doctype, name):
+        return bool(frappe.has_permission(doctype, "write", doc=frappe.get_doc(doctype, name), user=user))
+    return _readable(doctype, user) == "" and bool(frappe.has_permission(doctype, "write", user=user))
 
 
 def _types_in(doctype):
