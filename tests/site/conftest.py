@@ -7,6 +7,7 @@ skipped: the pure tiers skip nothing.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,13 @@ def pytest_collection_modifyitems(config, items):
     if ours and "SITE_RIG" not in os.environ:
         config.hook.pytest_deselected(items=ours)
         items[:] = [item for item in items if item not in ours]
+
+
+def _let_go():
+    """A test's own open transaction would keep the other processes from cleaning up."""
+    frappe = sys.modules.get("frappe")
+    if frappe and getattr(frappe.local, "db", None):
+        frappe.db.rollback()
 
 
 @pytest.fixture(scope="session")
@@ -74,9 +82,26 @@ def redis_down(rig):
 @pytest.fixture
 def fresh_outbox(rig):
     """An empty outbox and no test document on either site, before the test and after it."""
+    _let_go()
     rig.empty()
     yield
+    _let_go()
     rig.empty()
+
+
+@pytest.fixture
+def settings(rig, fresh_outbox):
+    """`settings(policies=[…], **values)` saves the branch's settings, with this central and sensible policies
+    where nothing else is said. Taken back after the test."""
+    yield rig.set_up_branch
+    _let_go()
+    rig.set_up_branch([], enabled=0)
+
+
+@pytest.fixture
+def connected(settings):
+    """The branch, set up to send the test doctypes to the central."""
+    settings()
 
 
 @pytest.fixture

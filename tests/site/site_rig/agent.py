@@ -59,6 +59,10 @@ def fork(*, site: str, job: dict[str, Any], env: dict[str, str], result: str) ->
     try:
         os.environ.update(env)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if "SITE_RIG_LATER" in os.environ:
+            from . import later
+
+            later.move_clock(float(os.environ["SITE_RIG_LATER"]))
         if "ERP_OFFLINE_SYNC_CRASH_AT" in os.environ:
             from . import crash
 

@@ -13,7 +13,7 @@ import subprocess
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,14 @@ from typing import Any
 from . import services
 
 Json = dict[str, Any]
+SETTINGS: Json = {"enabled": 1, "role": "Branch", "processing_interval": 1000, "sync_on_save": 1}
+POLICIES: tuple[Json, ...] = (
+    {"document_type": "Shop Item", "same_names": 1, "priority": 3},
+    {"document_type": "Shop Customer"},
+    {"document_type": "Shop Sale", "set_values": '{"set_posting_time": 1}'},
+    {"document_type": "Shop Note"},
+    {"document_type": "ToDo"},
+)
 _SYNC_JOB = "erp_offline_sync.tasks.run_offline_sync"
 # What tests leave on a site, emptied before and after each test that asks for it.
 _OURS = ("Offline Request", "Offline Request Link", "Synced Document", "Sync Conflict", "Sync Metadata")
@@ -80,6 +88,16 @@ class Rig:
         self.redis("FLUSHALL")
         self.redis("FLUSHALL", which="cache")
 
+    def set_up_branch(self, policies: Sequence[Json] | None = None, **values: Any) -> None:
+        """Save the branch's settings: this central, the test doctypes' policies, and what is given here."""
+        central = {
+            "central_url": self.central.url,
+            "api_key": self.central.api_key,
+            "api_secret": self.central.api_secret,
+        }
+        rows = POLICIES if policies is None else policies
+        self.branch.run(save_settings, {**SETTINGS, **central, **values, "policies": list(rows)})
+
     def close(self) -> None:
         self.branch.close()
         self.central.close()
@@ -94,6 +112,13 @@ def empty_tables(doctypes: list[str]) -> None:
     for doctype in doctypes:
         if frappe.db.table_exists(doctype):
             frappe.db.sql(f"delete from `tab{doctype}`")
+
+
+def save_settings(values: Json) -> None:
+    """Runs on a site."""
+    import frappe
+
+    frappe.get_doc("Offline Sync Settings").update(values).save()
 
 
 class Worker:
@@ -290,13 +315,21 @@ class SiteProcess:
         """What the scheduler would run once a minute, to its end."""
         return self.start_job().wait(timeout)
 
-    def kill_at(self, step: int | str, *, timeout: float = 90.0, **kwargs: Any) -> Crashed:
+    def sync(self, timeout: float = 90.0, *, later: float = 0, **kwargs: Any) -> Any:
+        """A run that a person asked for, to its end; answers why it ended. `later` runs it as if so many
+        seconds had passed for the outbox: a killed run's lease lasts for minutes."""
+        return self.start_job(env=_later(later), **{"trigger": "person", **kwargs}).wait(timeout)
+
+    def kill_at(self, step: int | str, *, timeout: float = 90.0, later: float = 0, **kwargs: Any) -> Crashed:
         """A sync run that is killed right after a step (see `crash`): its number from 1, or its name.
         With "never" it goes through, and the answer lists all steps."""
         log = self.scratch("steps")
-        run = self.start_job(
-            env={"ERP_OFFLINE_SYNC_CRASH_AT": str(step), "ERP_OFFLINE_SYNC_CRASH_LOG": str(log)}, **kwargs
-        )
+        env = {
+            "ERP_OFFLINE_SYNC_CRASH_AT": str(step),
+            "ERP_OFFLINE_SYNC_CRASH_LOG": str(log),
+            **_later(later),
+        }
+        run = self.start_job(env=env, **{"trigger": "person", **kwargs})
         killed = run.join(timeout) == -signal.SIGKILL
         if not killed:
             run.wait()
@@ -421,7 +454,7 @@ class SiteProcess:
 
     def scratch(self, name: str) -> Path:
         """A path that no one has written yet, for a process to leave a sign at."""
-        path = self._rig.folder / "pids" / f"{name}-{next(self._numbers)}"
+        path = self._rig.folder / "scratch" / f"{name}-{next(self._numbers)}"
         path.unlink(missing_ok=True)
         return path
 
@@ -456,6 +489,10 @@ def wait_until(true: Callable[[], Any], timeout: float = 30.0, every: float = 0.
             raise TimeoutError(f"still {answer!r} after {timeout} s")
         time.sleep(every)
     return answer
+
+
+def _later(seconds: float) -> dict[str, str]:
+    return {"SITE_RIG_LATER": str(seconds)} if seconds else {}
 
 
 def _job(method: Callable[..., Any] | str, args: tuple[Any, ...], kwargs: Json, user: str | None) -> Json:

@@ -1,6 +1,6 @@
 """Kills a sync run between any two of its steps, with nothing in the shipped code that knows of it.
 
-A step is a call of the store or the central port, or a commit: what has an effect outside the process. Each is
+A step is a call of the store, the central or the documents port, or a commit: what has an effect outside the process. Each is
 written to a log, numbered from 1, when it is done; the process kills itself with SIGKILL right after the step
 asked for: by number ("7"), by name ("central.deliver"), or by name and occurrence ("commit#3"). "never" only logs.
 """
@@ -20,8 +20,10 @@ from typing import Any
 _PORTS = (
     ("store", "erp_offline_sync.adapters.frappe_store", "Store"),
     ("central", "erp_offline_sync.adapters.rest_central", "Central"),
+    ("documents", "erp_offline_sync.adapters.frappe_meta", "LocalDocuments"),
 )
-_READING_ONLY = {"now", "deadline", "get", "document", "conflict", "counters", "transaction", "instant"}
+# Nothing has happened after these that was not so before, and some of them are called all the time.
+_READING_ONLY = {"now", "get", "document", "conflict", "counters", "transaction", "instant", "current"}
 
 
 class Crash:

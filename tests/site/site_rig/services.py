@@ -94,6 +94,15 @@ def descendants(pid: int) -> list[int]:
     return family
 
 
+def pid_file(pids: Path, name: str) -> Path:
+    return pids / f"{name}.pid.json"
+
+
+def note_pid(file: Path, pid: int) -> None:
+    """For `end_leftovers`: process ids are used again, a process id with its start time is not."""
+    file.write_text(json.dumps({"pid": pid, "began": start_time(pid)}))
+
+
 class Service:
     def __init__(
         self,
@@ -102,7 +111,8 @@ class Service:
         *,
         env: dict[str, str],
         cwd: Path,
-        folder: Path,
+        pids: Path,
+        logs: Path,
         ready: Callable[[int], bool],
         patience: float = 60.0,
     ) -> None:
@@ -110,8 +120,8 @@ class Service:
         self._argv = argv
         self._env = env
         self._cwd = cwd
-        self._log = folder / f"{name}.log"
-        self._pid_file = folder / f"{name}.pid.json"
+        self._log = logs / f"{name}.log"
+        self._pid_file = pid_file(pids, name)
         self._ready = ready
         self._patience = patience
         self._process: subprocess.Popen[bytes] | None = None
@@ -135,8 +145,7 @@ class Service:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        pid = self._process.pid
-        self._pid_file.write_text(json.dumps({"pid": pid, "began": start_time(pid)}))
+        note_pid(self._pid_file, self._process.pid)
 
     def wait_until_ready(self) -> None:
         assert self._process
@@ -194,10 +203,10 @@ class Service:
             return ""
 
 
-def end_leftovers(folder: Path) -> list[str]:
+def end_leftovers(pids: Path) -> list[str]:
     """End what an earlier, killed driver left running; answers the names."""
     ended = []
-    for file in folder.glob("*.pid.json"):
+    for file in pids.glob("*.pid.json"):
         with contextlib.suppress(ValueError, KeyError, ProcessLookupError):
             left = json.loads(file.read_text())
             if left["began"] is not None and start_time(left["pid"]) == left["began"]:

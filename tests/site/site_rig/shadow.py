@@ -17,6 +17,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -163,6 +164,7 @@ class Shadow:
         self.services = Services()
         self.ports: dict[str, int] = {}
         self._state_file = self.folder / "state.json"
+        self._one_writer = threading.Lock()
         self._database_mark = self.folder / "mariadb" / "password-is-set"
 
     @contextlib.contextmanager
@@ -195,10 +197,10 @@ class Shadow:
         self._state_file.unlink(missing_ok=True)
 
     def _lay_out(self) -> None:
-        for folder in (self.sites, self.logs, self.pids, self.folder / "config", self.folder / "apps"):
-            folder.mkdir(parents=True, exist_ok=True)
-        for log in self.logs.glob("*.log"):
-            log.unlink()
+        for passing in (self.logs, self.folder / "scratch"):
+            shutil.rmtree(passing, ignore_errors=True)
+        for name in ("sites", "logs", "pids", "scratch", "config", "apps"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
         _link(self.folder / "env", self.bench.path / "env")
         for app in self.bench.apps:
             if app not in (APP, TEST_APP):
@@ -272,7 +274,8 @@ class Shadow:
                     [str(a) for a in argv],
                     env=env,
                     cwd=self.sites,
-                    folder=self.pids,
+                    pids=self.pids,
+                    logs=self.logs,
                     ready=ready,
                     **more,
                 )
@@ -323,7 +326,8 @@ class Shadow:
                     argv,
                     env={**self.env, "DEV_SERVER": "1", "SITE_RIG_SITE": site.name},
                     cwd=self.sites,
-                    folder=self.pids,
+                    pids=self.pids,
+                    logs=self.logs,
                     ready=lambda _, port=port: services.answers_http(port, "/api/method/ping"),
                 )
             )
@@ -337,7 +341,8 @@ class Shadow:
                     [*frappe, *command],
                     env=self.env,
                     cwd=self.sites,
-                    folder=self.pids,
+                    pids=self.pids,
+                    logs=self.logs,
                     ready=self._worker_listens if name == "worker" else lambda _: True,
                 )
             )
@@ -381,10 +386,6 @@ class Shadow:
         """Make, complete or migrate the sites; answers what tests need to know of each, by role."""
         with ThreadPoolExecutor(len(plan)) as pool:
             records = list(pool.map(self._ensure_site, plan))
-        state = self._state()
-        for site, record in zip(plan, records, strict=True):
-            state["sites"][site.name] = record
-        _write_private(self._state_file, state)
         services.redis_command(self.ports["redis_queue"], "FLUSHALL")
         self._define_site_services(plan)
         return {
@@ -421,13 +422,24 @@ class Shadow:
         except (_Anew, RigFailed) as reason:
             if isinstance(reason, RigFailed):
                 self._say(f"{site.name} could not be migrated and is made anew: {reason}")
+            self._remember(site.name, None)
             self._make(site.name)
             self._install(site.name, wanted)
             done = "made"
         argv = [str(self.bench.python), "-m", "site_rig.provision", site.name, site.time_zone]
         api = json.loads(self._run(argv, log=f"{site.name}.setup").splitlines()[-1])
         self._say(f"{site.name} {done} in {time.monotonic() - began:.0f} s")
-        return {"made_from": made_from, "apps": ["frappe", *wanted], "api": api}
+        record = {"made_from": made_from, "apps": ["frappe", *wanted], "api": api}
+        self._remember(site.name, record)
+        return record
+
+    def _remember(self, site: str, record: dict[str, Any] | None) -> None:
+        with self._one_writer:
+            state = self._state()
+            state["sites"].pop(site, None)
+            if record:
+                state["sites"][site] = record
+            _write_private(self._state_file, state)
 
     def _make(self, site: str) -> None:
         shutil.rmtree(self.sites / site, ignore_errors=True)
@@ -508,6 +520,8 @@ class Shadow:
                 pass_fds=[control],
                 stdin=subprocess.DEVNULL,
             )
+            noted = services.pid_file(self.pids, "pytest")
+            services.note_pid(noted, child.pid)
             try:
                 code = child.wait()
             except BaseException:
@@ -517,6 +531,8 @@ class Shadow:
                 except subprocess.TimeoutExpired:
                     child.kill()
                 raise
+            finally:
+                noted.unlink(missing_ok=True)
         outcomes = json.loads(report.read_text()) if report.exists() else {"outcomes": {}}
         return code, dict(outcomes)
 

@@ -1,0 +1,16 @@
+"""Runs a sync as if some time had passed: leases have ended, retries are due, a doubt may be decided.
+
+Only the outbox's own clock is moved; the documents' times are Frappe's.
+"""
+
+from __future__ import annotations
+
+import importlib
+from datetime import timedelta
+
+
+def move_clock(seconds: float) -> None:
+    """Every look at the outbox's clock in this process, from now on."""
+    module = importlib.import_module("erp_offline_sync.adapters.frappe_store")
+    clock, ahead = module._now, timedelta(seconds=seconds)
+    module._now = lambda: clock() + ahead
