@@ -30,7 +30,8 @@ def mergeable(first: Request, later: Request, blockers: Collection[Request]) -> 
         and later.operation is Operation.UPDATE
         and not first.body.get("amended_from")
         and not first.body.get("docstatus")
-        and first.overwrite == later.overwrite
+        # A create needs no version, so whether one may be left out says nothing about it.
+        and (first.operation is Operation.CREATE or first.overwrite == later.overwrite)
         and certainly_had_no_effect(first)
         and certainly_had_no_effect(later)
         and all(blocker.seq < first.seq for blocker in blockers)
