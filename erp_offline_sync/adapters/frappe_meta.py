@@ -94,7 +94,9 @@ def schema_of(doctype: str) -> Schema:
 
 
 def _shape(doctype: str) -> _Shape:
-    shapes: dict[str, _Shape] = frappe.local.__dict__.setdefault("offline_sync_shapes", {})
+    shapes: dict[str, _Shape] | None = getattr(frappe.local, "offline_sync_shapes", None)
+    if shapes is None:
+        shapes = frappe.local.offline_sync_shapes = {}
     shape = shapes.get(doctype)
     if shape is None or not shape.is_current():
         meta = frappe.get_meta(doctype)
