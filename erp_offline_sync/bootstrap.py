@@ -44,6 +44,13 @@ class Assembled:
     engine: SyncEngine
     ports: Ports
 
+    def close(self) -> None:
+        """Close the connections to the central, and an embedded outbox. The site's database stays as it is."""
+        for port in (self.ports.central, self.ports.store):
+            close = getattr(port, "close", None)
+            if close is not None:
+                close()
+
 
 def _holder() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"

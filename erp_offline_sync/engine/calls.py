@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,8 +18,9 @@ from .errors import InvalidRequest
 from .identity import canonical_json
 from .model import DEFAULT_PRIORITY, Json, Link, Operation, Request
 from .paths import check_path, document_values, parse_resource
+from .ports import Store
 
-__all__ = ["LOWEST_PRIORITY", "METHODS", "parse_body", "queued_call"]
+__all__ = ["LOWEST_PRIORITY", "METHODS", "parse_body", "queued_call", "under_local_names"]
 
 METHODS = ("POST", "PUT", "DELETE")
 LOWEST_PRIORITY = 9
@@ -111,6 +113,26 @@ def queued_call(
         rank=priority,
         order_group=order_group,
     )
+
+
+def under_local_names(store: Store, request: Request) -> Request:
+    """The request with documents under the names they have here; inside the caller's transaction.
+
+    Where there is no bench, people know a document by its name here before it was sent, and by the central's
+    afterwards. Both have to lead into one line.
+    """
+    name = request.resource_id
+    if request.resource_type and name and request.operation is not Operation.CREATE:
+        name = _local_name(store, request.resource_type, name)
+    links = tuple(replace(link, name=_local_name(store, link.doctype, link.name)) for link in request.links)
+    return replace(request, resource_id=name, links=links)
+
+
+def _local_name(store: Store, doctype: str, name: str) -> str:
+    if store.document_named(doctype, name) is not None:
+        return name
+    known = [each for each in store.documents_at_central(doctype, [name]) if not each.deleted]
+    return known[0].local_name if known else name
 
 
 def _method(method: Any) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from erp_offline_sync.engine.calls import parse_body, queued_call
+from erp_offline_sync.engine.calls import parse_body, queued_call, under_local_names
 from erp_offline_sync.engine.errors import InvalidRequest
-from erp_offline_sync.engine.model import Link, Operation, Request, Status
+from erp_offline_sync.engine.model import Document, Link, Operation, Request, Status
+from erp_offline_sync.testing.memory_store import MemoryStore
 
 NOW = datetime(2025, 3, 1, 8, 30, tzinfo=timezone.utc)
 VERSION = "2025-02-28 17:01:02.000003"
@@ -250,3 +251,46 @@ def test_a_version_must_be_text() -> None:
 
 def test_text_is_read_as_an_object() -> None:
     assert parse_body(b'{"a": 1}') == {"a": 1}
+
+
+def known(store: MemoryStore, local_name: str, central_name: str | None, *, deleted: bool = False) -> None:
+    store.put_document(
+        Document(
+            id=f"line-{local_name}",
+            doctype="Customer",
+            local_name=local_name,
+            central_name=central_name,
+            deleted=deleted,
+        )
+    )
+
+
+def test_a_document_may_be_named_as_the_central_names_it() -> None:
+    """A call made after the sync, and its links, lead into the line of the call that made the document."""
+    store = MemoryStore(lambda: NOW)
+    with store.transaction():
+        known(store, "till/7", "CUST-7")
+        update = queue("PUT", "/api/resource/Customer/CUST-7", {"phone": "1"}, overwrite=True)
+        assert under_local_names(store, update).resource_id == "till/7"
+        sale = queue("POST", "/api/resource/Sale", {"customer": "CUST-7"}, links={"customer": "Customer"})
+        assert under_local_names(store, sale).links[0].name == "till/7"
+
+
+@pytest.mark.parametrize("name", ["till/7", "CUST-8", "CUST-9"])
+def test_a_name_that_is_local_or_not_known_stays(name: str) -> None:
+    store = MemoryStore(lambda: NOW)
+    with store.transaction():
+        known(store, "till/7", "CUST-7")
+        known(store, "till/9", "CUST-9", deleted=True)
+        request = queue("DELETE", f"/api/resource/Customer/{name}")
+        assert under_local_names(store, request).resource_id == name
+
+
+def test_a_new_document_keeps_the_name_that_it_is_given() -> None:
+    store = MemoryStore(lambda: NOW)
+    with store.transaction():
+        known(store, "till/7", "CUST-7")
+        request = queue("POST", "/api/resource/Customer", {}, local_name="CUST-7")
+        assert under_local_names(store, request).resource_id == "CUST-7"
+        plain = queue("POST", "/api/method/some.app.call")
+        assert under_local_names(store, plain) == plain
