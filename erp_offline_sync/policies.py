@@ -197,7 +197,7 @@ def publish(wanted):
     }
     for doctype in published.keys() - wanted.keys():
         frappe.delete_doc("Property Setter", published[doctype].name, ignore_permissions=True, force=True)
-        frappe.clear_cache(doctype=doctype)
+        _forget_meta(doctype)
     for doctype, text in wanted.items():
         if doctype in published and published[doctype].value == text:
             continue
@@ -215,4 +215,10 @@ def publish(wanted):
         setter.flags.ignore_permissions = True
         setter.flags.validate_fields_for_doctype = False
         setter.insert()
-        frappe.clear_cache(doctype=doctype)
+        _forget_meta(doctype)
+
+
+def _forget_meta(doctype):
+    """Now, for this transaction; and after the commit, since others may have read the old one meanwhile."""
+    frappe.clear_cache(doctype=doctype)
+    frappe.db.after_commit.add(lambda: frappe.clear_cache(doctype=doctype))

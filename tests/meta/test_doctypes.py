@@ -191,6 +191,16 @@ def test_the_json_is_whole(doctype: str) -> None:
         assert (folder / name).is_file()
 
 
+def test_the_workspace_counts_no_rows() -> None:
+    """A shortcut or number card of a doctype counts its rows each time the page is opened."""
+    spec = json.loads(
+        (PACKAGE / "erp_offline_sync/workspace/offline_sync/offline_sync.json").read_text(encoding="utf-8")
+    )
+    assert spec["shortcuts"] == spec["number_cards"] == []
+    linked = {link["link_to"] for link in spec["links"] if link["type"] == "Link"}
+    assert linked <= set(DOCTYPES)
+
+
 def constant(module: str, name: str) -> ast.expr:
     """The value that a module of the package gives a name at its top; read without running it."""
     tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))

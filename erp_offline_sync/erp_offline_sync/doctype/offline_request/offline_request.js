@@ -14,9 +14,10 @@ frappe.ui.form.on("Offline Request", {
 
 function show_why(frm) {
 	const colour = offline_sync.status.colour(frm.doc.status);
-	frappe
-		.xcall("erp_offline_sync.api.explain", { name: frm.doc.name })
-		.then((why) => frm.set_intro(frappe.utils.escape_html(why), colour));
+	frappe.xcall("erp_offline_sync.api.explain", { name: frm.doc.name }).then((why) => {
+		frm.dashboard.clear_headline();
+		frm.set_intro(frappe.utils.escape_html(why), colour);
+	});
 }
 
 function show_standing(frm) {
