@@ -335,9 +335,10 @@ class RestCentral:
         if self._zone is None:
             shown = begin.astimezone(timezone.utc).replace(tzinfo=None) - _ANY_ZONE
         else:
-            # Where clocks are put back, later moments show earlier times.
-            moments = (begin + timedelta(minutes=15 * step) for step in range(13))
-            shown = min(moment.astimezone(self._zone).replace(tzinfo=None) for moment in moments)
+            # Where clocks are put back soon, later moments show earlier times.
+            moments = [begin + timedelta(minutes=15 * step) for step in range(13)]
+            offsets = (moment.astimezone(self._zone).utcoffset() or timedelta() for moment in moments)
+            shown = begin.astimezone(timezone.utc).replace(tzinfo=None) + min(offsets)
         return shown.strftime("%Y-%m-%d %H:%M:%S.%f")
 
     def _measure(self, date: str | None, age: str | None, before: datetime, seconds: float) -> None:
