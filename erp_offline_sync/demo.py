@@ -441,7 +441,7 @@ class _Week:
         edit("Address", self._central_names("Address")[0], {"city": "Roma"}, user="boss@central.example")
         self._central.remove("Customer", customers[3])
         self._shift = timedelta(0)
-        self._tell.line("Head office has changed four of the same documents, and deleted a customer.")
+        self._tell.line("Head office has changed five of the same documents, and deleted a customer.")
 
     def _line_up(self) -> None:
         self._tell.heading("Friday: the line is back")
