@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from .model import Operation, Readiness, Request, Status
+from .model import FORMER, Link, Operation, Readiness, Request, Status
 from .transitions import move
 
 __all__ = ["cancel_out", "cancels_out", "certainly_had_no_effect", "merge", "mergeable"]
@@ -49,7 +49,7 @@ def merge(first: Request, later: Request, *, new_key: str, now: datetime) -> tup
     taken: dict[str, Any] = {
         "body": {**first.body, **later.body},
         "base": base,
-        "links": later.links,
+        "links": _links(first, later),
         "unique": {field: later.body.get(field, value) for field, value in first.unique.items()},
         "changed_at": later.last_change,
         "rank": min(first.rank, later.rank),
@@ -74,6 +74,18 @@ def merge(first: Request, later: Request, *, new_key: str, now: datetime) -> tup
     return survivor, move(
         later, Status.MERGED, merged_into=first.id, closed_at=now, readiness=Readiness.READY
     )
+
+
+def _links(first: Request, later: Request) -> tuple[Link, ...]:
+    """What the merged body links to, and what the central's document links to until it arrives."""
+    again = {link.path for link in later.links}
+    kept = (
+        link
+        for link in first.links
+        if link.path.startswith(FORMER)
+        or (link.path not in again and link.path.split(".", 1)[0] not in later.body)
+    )
+    return tuple(dict.fromkeys((*later.links, *kept)))
 
 
 def cancels_out(create: Request, delete: Request) -> bool:

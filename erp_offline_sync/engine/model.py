@@ -16,6 +16,7 @@ Json = Mapping[str, Any]
 
 DEFAULT_PRIORITY = 5
 """0 goes first, 9 last."""
+FORMER = "was:"
 
 
 class Operation(str, Enum):
@@ -98,7 +99,9 @@ class Gap(str, Enum):
 class Link:
     """A link from a document's body to another document of this site, by local names.
 
-    `path` is the field (`customer`) or table field, zero-based row and field (`items.2.item_code`).
+    `path` is the field (`customer`) or table field, zero-based row and field (`items.2.item_code`). One that begins
+    with `FORMER` is what the field linked to before the change: nothing is rewritten by it, but what deletes or
+    renames that document waits for this request.
     """
 
     path: str
