@@ -27,7 +27,7 @@ from .resolution import Resolutions
 from .transitions import OPEN, move
 from .values import differences, moved_fields
 
-__all__ = ["Delivery", "Result", "with_note"]
+__all__ = ["Delivery", "Result", "sent_values", "with_note"]
 
 
 class Result(str, Enum):
@@ -560,15 +560,15 @@ class Delivery:
         """The wanted state and all sent fields are found at the central."""
         if request.operation not in (*DOCSTATUS, Operation.UPDATE):
             return False
-        names = {} if request.wire is None else _sent(request)
+        names = {} if request.wire is None else sent_values(request)
         return self._lookup.holds(central, names, document.doctype, DOCSTATUS.get(request.operation))
 
     def holds_create(self, request: Request, central: Json) -> bool:
         docstatus = request.body.get("docstatus") or 0
-        return self._lookup.holds(central, _sent(request), str(request.resource_type), docstatus)
+        return self._lookup.holds(central, sent_values(request), str(request.resource_type), docstatus)
 
 
-def _sent(request: Request) -> Json:
+def sent_values(request: Request) -> Json:
     """The values that went over the line, in the central's names."""
     body = json.loads(request.wire.body) if request.wire and request.wire.body else {}
     return {field: value for field, value in body.items() if field not in ("modified", "docstatus", "name")}

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from .classify import Outcome, Verdict
-from .delivery import Delivery, Result
+from .delivery import Delivery, Result, sent_values
 from .errors import LeaseLost
 from .lookup import Lookup
 from .model import Document, Operation, Readiness, Request, Status
@@ -74,7 +74,7 @@ class Doubts:
 
     def _rename(self, request: Request) -> Result:
         document = self._document(request)
-        new_name = str(request.body["new_name"])
+        new_name = str(sent_values(request)["new_name"])
         old = self._lookup.fetch(document.doctype, document.central_name or document.local_name)
         if old is None and self._lookup.fetch(document.doctype, new_name) is not None:
             return self._delivery.record(request, Outcome(verdict=Verdict.APPLIED, name=new_name))

@@ -113,7 +113,7 @@ def build_wire(
         renaming = {
             "doctype": doctype,
             "old_name": central_name,
-            "new_name": request.body["new_name"],
+            "new_name": with_names(request.body, names)["new_name"],
             "merge": 1 if request.body.get("merge") else 0,
         }
         return Wire(method="POST", path=_RENAME, body=canonical_json(renaming))
