@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 from erp_offline_sync.engine.identity import uuid7
 
-__all__ = ["FrozenClock", "SeededIds"]
+__all__ = ["START", "FrozenClock", "SeededIds"]
 
 START = datetime(2026, 1, 5, 8, 0, tzinfo=timezone.utc)
 

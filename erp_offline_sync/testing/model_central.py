@@ -1,6 +1,7 @@
 """A modelled central without a network: documents in memory, answers as Frappe gives them, faults on demand.
 
-For simulations and unit tests. The HTTP stand-in (`stand_in.py`) is its counterpart behind a real socket.
+For simulations and unit tests. The HTTP stand-in (`stand_in.py`) is its counterpart behind a real socket. What
+each answer looks like was seen on running sites; hooks-docs/testing.md says which rules are modelled.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -16,17 +17,25 @@ from typing import Any
 from erp_offline_sync.engine.model import Gap, Instant, Json, Reply, Wire
 from erp_offline_sync.engine.values import FRAMEWORK_FIELDS
 
-__all__ = ["Fault", "ModelCentral"]
+__all__ = ["Fault", "ModelCentral", "refusal"]
 
 _RESOURCE = re.compile(r"/api/resource/([^/]+)(?:/(.+))?")
+_UNREACHABLE = Reply(gap=Gap.NOT_SENT, detail="ConnectionRefusedError")
+PEOPLE = "boss@example.com"
+"""Who writes at the central but the branch's own API user."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to the next delivery: `applies` says whether the request has its effect first."""
+    """What happens to the next delivery. `reply` None: the central's own answer comes back."""
 
-    reply: Reply
+    reply: Reply | None
     applies: bool = False
+    """The request has its effect before the reply is given."""
+    late: float | None = None
+    """Seconds after which the bytes arrive all the same."""
+    copies: int = 1
+    """How often the network delivers the bytes."""
 
 
 @dataclass
@@ -40,38 +49,54 @@ class ModelCentral:
     unique: Mapping[str, str] = field(default_factory=dict)
     """{doctype: field that is its name}"""
     links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """{doctype: {field: doctype it names}}"""
+    """{doctype: {field, or table.field: doctype it names}}"""
+    submittable: frozenset[str] | None = None
+    """None: every doctype."""
+    after_submit: Mapping[str, frozenset[str]] | None = None
+    """{doctype: fields that may change once it is submitted}; None: all of them."""
+    rules: list[Callable[[str, Json], Reply | None]] = field(default_factory=list)
+    """What else the central refuses of a doctype's values, asked before a create or update."""
     online: bool = True
+    answers_all: Reply | None = None
+    """What everything is answered with, probe and look-ups too: a proxy, maintenance, revoked credentials."""
     faults: list[Fault] = field(default_factory=list)
     effects: list[tuple[str, str, str, Json]] = field(default_factory=list)
     """(key, what, doctype/name, body)"""
     delivered: list[tuple[str, Wire]] = field(default_factory=list)
+    made_by: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(doctype, name) → key of the request that made it; a rename takes it along."""
     probes: int = 0
     deadline: float = 60.0
+    _late: list[tuple[datetime, str, Wire]] = field(default_factory=list)
     _count: int = 0
     _tick: int = 0
 
     # the port
 
     def deliver(self, wire: Wire, *, key: str) -> Reply:
+        self.arrive()
         self.delivered.append((key, wire))
         if not self.online:
-            return Reply(gap=Gap.NOT_SENT, detail="ConnectionRefusedError")
+            return _UNREACHABLE
+        if self.answers_all is not None:
+            return self.answers_all
         fault = self.faults.pop(0) if self.faults else None
-        if fault is not None and not fault.applies:
+        if fault is None:
+            return self.apply(wire, key)
+        if fault.late is not None:
+            self._late.append((self.clock_now() + timedelta(seconds=fault.late), key, wire))
+        if fault.reply is not None and not fault.applies:
             return fault.reply
-        reply = self.apply(wire, key)
-        return reply if fault is None else fault.reply
+        answers = [self.apply(wire, key) for _ in range(fault.copies)]
+        return fault.reply or answers[0]
 
     def fetch(self, doctype: str, name: str) -> Reply:
-        if not self.online:
-            return Reply(gap=Gap.NOT_SENT, detail="ConnectionRefusedError")
-        document = self.documents.get(doctype, {}).get(name)
-        return _ok({"data": copy.deepcopy(document)}) if document else _error(404, "DoesNotExistError")
+        return self._read() or self._fetched(doctype, name)
 
     def find(self, doctype: str, filters: Json) -> Reply:
-        if not self.online:
-            return Reply(gap=Gap.NOT_SENT, detail="ConnectionRefusedError")
+        refused = self._read()
+        if refused is not None:
+            return refused
         found = [
             {"name": name}
             for name, document in self.documents.get(doctype, {}).items()
@@ -80,8 +105,9 @@ class ModelCentral:
         return _ok({"data": found[:20]})
 
     def find_created_since(self, doctype: str, since: datetime) -> Reply:
-        if not self.online:
-            return Reply(gap=Gap.NOT_SENT, detail="ConnectionRefusedError")
+        refused = self._read()
+        if refused is not None:
+            return refused
         text = _wall(since - timedelta(seconds=2))
         found = [
             {"name": name}
@@ -92,9 +118,7 @@ class ModelCentral:
 
     def probe(self) -> Reply:
         self.probes += 1
-        if not self.online:
-            return Reply(gap=Gap.NOT_SENT, detail="ConnectionRefusedError")
-        return _ok({"message": self.user})
+        return self._read() or _ok({"message": self.user})
 
     def instant(self, wall_clock: str) -> Instant | None:
         try:
@@ -110,17 +134,26 @@ class ModelCentral:
         document = self.documents[doctype][name]
         document.update(values)
         document["modified"] = self._version()
-        document["modified_by"] = "boss@example.com"
+        document["modified_by"] = PEOPLE
 
     def insert(self, doctype: str, name: str, **values: Any) -> Json:
         """Somebody there makes a document."""
-        return self._insert(doctype, {**values, "name": name}, owner="boss@example.com")
+        return self._insert(doctype, {**values, "name": name}, owner=PEOPLE)
 
     def remove(self, doctype: str, name: str) -> None:
         """Somebody there deletes a document."""
         del self.documents[doctype][name]
+        self.made_by.pop((doctype, name), None)
 
     # how it answers
+
+    def arrive(self) -> None:
+        """What was held up on the way and is due arrives now; whoever sent it gets no answer."""
+        now = self.clock_now()
+        due = sorted((each for each in self._late if each[0] <= now), key=lambda each: each[0])
+        self._late = [each for each in self._late if each[0] > now]
+        for _, key, wire in due:
+            self.apply(wire, key)
 
     def apply(self, wire: Wire, key: str) -> Reply:
         """The answer to a request that arrives; may be called again with the same bytes, as a network may."""
@@ -139,42 +172,102 @@ class ModelCentral:
         if reply.status in (200, 202):
             stored = reply.body["data"] if isinstance(reply.body["data"], dict) else {"name": name}
             self.effects.append((key, what, f"{doctype}/{stored['name']}", body))
+            if what == "create":
+                self.made_by[doctype, stored["name"]] = key
         return reply
+
+    def linking(self, doctype: str, name: str) -> Iterator[tuple[str, str]]:
+        """(doctype, name) of the documents that link to this one."""
+        for other, fields in self.links.items():
+            for path, target in fields.items():
+                if target == doctype:
+                    for each in self.documents.get(other, {}).values():
+                        if name in _linked(each, path):
+                            yield other, str(each["name"])
+
+    def _read(self) -> Reply | None:
+        self.arrive()
+        return self.answers_all if self.online else _UNREACHABLE
+
+    def _fetched(self, doctype: str, name: str) -> Reply:
+        document = self.documents.get(doctype, {}).get(name)
+        return _ok({"data": copy.deepcopy(document)}) if document else refusal(404, "DoesNotExistError")
 
     def _call(self, wire: Wire, body: Json, key: str) -> Reply:
         if wire.path == "/api/method/frappe.client.rename_doc":
-            table = self.documents.get(body["doctype"], {})
-            if body["old_name"] not in table:
-                return _error(404, "DoesNotExistError")
-            document = table.pop(body["old_name"])
-            document["name"] = body["new_name"]
-            table[body["new_name"]] = document
-            self.effects.append((key, "rename", f"{body['doctype']}/{body['new_name']}", body))
-            return _ok({"message": body["new_name"]})
+            return self._rename(body["doctype"], body["old_name"], body["new_name"], bool(body["merge"]), key)
         self.effects.append((key, "call", wire.path, body))
         return _ok({"message": "done"})
 
-    def _missing_link(self, doctype: str, body: Json) -> bool:
-        return any(
-            body.get(field) and body[field] not in self.documents.get(target, {})
-            for field, target in self.links.get(doctype, {}).items()
-        )
+    def _rename(self, doctype: str, old: str, new: str, merge: bool, key: str) -> Reply:
+        table = self.documents.get(doctype, {})
+        if old not in table:
+            return refusal(404, "DoesNotExistError")
+        if (new in table) != merge:
+            return refusal(417, "ValidationError")
+        document = table.pop(old)
+        maker = self.made_by.pop((doctype, old), None)
+        if not merge:
+            document["name"] = new
+            if doctype in self.unique:
+                document[self.unique[doctype]] = new
+            table[new] = document
+            if maker is not None:
+                self.made_by[doctype, new] = maker
+        self._follow(doctype, old, new)
+        self.effects.append((key, "rename", f"{doctype}/{new}", {"old_name": old, "new_name": new}))
+        return _ok({"message": new})
+
+    def _follow(self, doctype: str, old: str, new: str) -> None:
+        """Links go along with a rename, by SQL: no version moves."""
+        for other, fields in self.links.items():
+            for path, target in fields.items():
+                if target != doctype:
+                    continue
+                table, _, cell = path.partition(".")
+                for each in self.documents.get(other, {}).values():
+                    for holder in (each.get(table) or []) if cell else [each]:
+                        if holder.get(cell or table) == old:
+                            holder[cell or table] = new
+
+    def _missing_link(self, doctype: str, body: Json) -> Reply | None:
+        for path, target in self.links.get(doctype, {}).items():
+            for name in _linked(body, path):
+                there = self.documents.get(target, {}).get(name)
+                if there is None:
+                    return refusal(417, "LinkValidationError")
+                if there["docstatus"] == 2 and path != "amended_from":
+                    return refusal(417, "CancelledLinkError")
+        return None
+
+    def _refused(self, doctype: str, body: Json) -> Reply | None:
+        for rule in self.rules:
+            refused = rule(doctype, body)
+            if refused is not None:
+                return refused
+        return self._missing_link(doctype, body)
 
     def _post(self, doctype: str, body: dict[str, Any]) -> Reply:
-        if self._missing_link(doctype, body):
-            return _error(417, "LinkValidationError")
+        refused = self._refused(doctype, body)
+        if refused is not None:
+            return refused
+        if body.get("docstatus") and (not self._may_be_submitted(doctype) or body["docstatus"] != 1):
+            return refusal(417, "DocstatusTransitionError")
         given = body.get(self.unique.get(doctype, ""))
         name = str(given) if given else body.get("name")
         if name and name in self.documents.get(doctype, {}):
-            return _error(409, "DuplicateEntryError")
+            return refusal(409, "DuplicateEntryError")
         return _ok({"data": copy.deepcopy(self._insert(doctype, {**body, "name": name}, owner=self.user))})
+
+    def _may_be_submitted(self, doctype: str) -> bool:
+        return self.submittable is None or doctype in self.submittable
 
     def _insert(self, doctype: str, body: Json, *, owner: str) -> dict[str, Any]:
         self._count += 1
         name = body.get("name") or f"{doctype.upper()[:4]}-{self._count:05}"
         version = self._version()
         document = {
-            **{key: self._rows(value) for key, value in body.items() if key not in FRAMEWORK_FIELDS},
+            **{key: self._rows(value, []) for key, value in body.items() if key not in FRAMEWORK_FIELDS},
             "doctype": doctype,
             "name": name,
             "owner": owner,
@@ -189,40 +282,58 @@ class ModelCentral:
     def _put(self, doctype: str, name: str, body: dict[str, Any]) -> Reply:
         document = self.documents.get(doctype, {}).get(name)
         if document is None:
-            return _error(404, "DoesNotExistError")
+            return refusal(404, "DoesNotExistError")
         if "modified" in body and body["modified"] != document["modified"]:
-            return _error(417, "TimestampMismatchError")
+            return refusal(417, "TimestampMismatchError")
         was, wanted = document["docstatus"], body.get("docstatus", document["docstatus"])
-        if (was, wanted) not in {(0, 0), (0, 1), (1, 1), (1, 2)}:
-            return _error(417, "ValidationError" if was == 2 else "DocstatusTransitionError")
-        if self._missing_link(doctype, body):
-            return _error(417, "LinkValidationError")
-        values = {key: self._rows(value) for key, value in body.items() if key not in FRAMEWORK_FIELDS}
+        moves = {(0, 0), (0, 1), (1, 1), (1, 2)} if self._may_be_submitted(doctype) else {(0, 0)}
+        if (was, wanted) not in moves:
+            return refusal(417, "ValidationError" if was == 2 else "DocstatusTransitionError")
+        refused = self._refused(doctype, body)
+        if refused is not None:
+            return refused
+        values = {
+            key: self._rows(value, document.get(key) or [])
+            for key, value in body.items()
+            if key not in FRAMEWORK_FIELDS
+        }
+        if was == 1 and not self._allowed_after_submit(doctype, document, values):
+            return refusal(417, "UpdateAfterSubmitError")
+        if wanted == 2 and any(
+            self.documents[other][linking]["docstatus"] == 1 for other, linking in self.linking(doctype, name)
+        ):
+            return refusal(417, "LinkExistsError")
         document.update(
             {**values, "docstatus": wanted, "modified": self._version(), "modified_by": self.user}
         )
         return _ok({"data": copy.deepcopy(document)})
 
+    def _allowed_after_submit(self, doctype: str, document: Json, values: Json) -> bool:
+        allowed = None if self.after_submit is None else self.after_submit.get(doctype, frozenset())
+        return allowed is None or all(
+            key in allowed or _content(value) == _content(document.get(key)) for key, value in values.items()
+        )
+
     def _delete(self, doctype: str, name: str) -> Reply:
         document = self.documents.get(doctype, {}).get(name)
         if document is None:
-            return _error(404, "DoesNotExistError")
+            return refusal(404, "DoesNotExistError")
         if document["docstatus"] == 1:
-            return _error(417, "ValidationError")
-        for other, fields in self.links.items():
-            for field_name, target in fields.items():
-                if target == doctype and any(
-                    each.get(field_name) == name for each in self.documents.get(other, {}).values()
-                ):
-                    return _error(417, "LinkExistsError")
-        del self.documents[doctype][name]
+            return refusal(417, "ValidationError")
+        if any(True for _ in self.linking(doctype, name)):
+            return refusal(417, "LinkExistsError")
+        self.remove(doctype, name)
         return Reply(status=202, is_json=True, body={"data": "ok"})
 
-    def _rows(self, value: Any) -> Any:
+    def _rows(self, value: Any, known: list[dict[str, Any]]) -> Any:
+        """A table as it is stored: a row without a name is new, one under an unknown name is lost."""
         if not isinstance(value, list):
             return copy.deepcopy(value)
+        there = {row["name"] for row in known}
         rows = []
         for row in value:
+            if row.get("name") and row["name"] not in there:
+                continue
             self._count += 1
             rows.append({**row, "name": row.get("name") or f"r{self._count:06}"})
         return rows
@@ -230,6 +341,28 @@ class ModelCentral:
     def _version(self) -> str:
         self._tick += 1
         return _wall(self.clock_now() + timedelta(microseconds=self._tick))
+
+
+def refusal(status: int, exc_type: str) -> Reply:
+    """An error as the framework answers it."""
+    return Reply(
+        status=status, is_json=True, body={"exc_type": exc_type, "exception": f"frappe.exceptions.{exc_type}"}
+    )
+
+
+def _linked(document: Json, path: str) -> list[str]:
+    """The names that a link field, or one of a table's rows, holds."""
+    table, _, cell = path.partition(".")
+    if not cell:
+        return [document[table]] if document.get(table) else []
+    return [row[cell] for row in document.get(table) or [] if row.get(cell)]
+
+
+def _content(value: Any) -> Any:
+    """A value without what tells rows apart only; nothing, 0 and "" are alike."""
+    if isinstance(value, list):
+        return [{key: cell for key, cell in row.items() if key != "name"} for row in value]
+    return value or None
 
 
 def _wall(at: datetime) -> str:
@@ -242,9 +375,3 @@ def _unquoted(segment: str) -> str:
 
 def _ok(body: Json) -> Reply:
     return Reply(status=200, is_json=True, body=body)
-
-
-def _error(status: int, exc_type: str) -> Reply:
-    return Reply(
-        status=status, is_json=True, body={"exc_type": exc_type, "exception": f"frappe.exceptions.{exc_type}"}
-    )
