@@ -33,9 +33,8 @@ class Placer:
         """Place at most `limit` requests; answers how many were looked at."""
         requests = self._store.unplaced(limit)
         for request in requests:
-            current = self._store.get(request.id)
-            if current and current.status is Status.PENDING and current.readiness is not Readiness.READY:
-                self.place(current)
+            # Placing changes earlier requests and waiting ones only: those that follow are still as they were read.
+            self.place(request)
         return len(requests)
 
     def place(self, request: Request) -> None:
