@@ -1,0 +1,228 @@
+"""The Store port over the doctypes, inside a site: the contract that every store keeps, and what only a shared
+database can show."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from erp_offline_sync.engine.errors import InvalidRequest
+from erp_offline_sync.engine.model import Readiness, Status
+from erp_offline_sync.engine.transitions import move
+from erp_offline_sync.testing.store_contract import CASES, make_conflict, make_document, make_request
+
+HORIZON = timedelta(seconds=400)
+
+
+class Waits:
+    """Time of a real database passes by itself."""
+
+    def advance(self, seconds):
+        time.sleep(seconds)
+
+
+@pytest.fixture
+def owning(fresh_outbox, site):
+    """The store of a job: its transactions are its own."""
+    from erp_offline_sync.adapters.frappe_store import FrappeStore
+
+    return FrappeStore(site.db.commit, site.db.rollback)
+
+
+@pytest.fixture
+def joining(fresh_outbox, site):
+    """The store of a web request: it joins the transaction that is open."""
+    from erp_offline_sync.adapters.frappe_store import FrappeStore
+
+    return FrappeStore(_never, _never, owns_transaction=False)
+
+
+def _never():
+    raise AssertionError("a joined transaction is neither committed nor rolled back")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__.removeprefix("case_"))
+def test_the_contract_in_transactions_of_its_own(case, owning):
+    case(owning, Waits())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__.removeprefix("case_"))
+def test_the_contract_in_the_callers_transaction(case, joining):
+    case(joining, Waits())
+
+
+def test_a_joined_transaction_undoes_only_its_own_part(joining, site):
+    site.get_doc({"doctype": "ToDo", "description": "the caller's"}).insert()
+    with pytest.raises(InvalidRequest), joining.transaction():
+        _add_twice(joining)
+    assert site.db.count("ToDo") == 1
+    with joining.transaction():
+        assert joining.get("a") is None
+
+
+def _add_twice(store):
+    store.add(make_request("a"))
+    store.add(make_request("a"))
+
+
+def test_a_transaction_of_its_own_drops_what_was_left_open_and_sees_the_present(owning, site, rig):
+    """A job's MariaDB transaction would go on showing what it saw first."""
+    with owning.transaction():
+        assert owning.get("b") is None
+    site.db.sql("select count(*) from `tabOffline Request`")
+    rig.branch.run(_add_from_elsewhere)
+    with owning.transaction():
+        assert owning.get("b") is not None
+
+
+def _add_from_elsewhere():
+    import frappe
+
+    from erp_offline_sync.adapters.frappe_store import FrappeStore
+    from erp_offline_sync.testing.store_contract import make_request
+
+    store = FrappeStore(frappe.db.commit, frappe.db.rollback)
+    with store.transaction():
+        store.add(make_request("b"))
+
+
+def _in_thread(site, action):
+    """Run `action(store)` on a connection of its own; answers the thread and where its result will stand."""
+    from erp_offline_sync.adapters.frappe_store import FrappeStore
+
+    name, path, result = site.local.site, site.local.sites_path, {}
+
+    def work():
+        import frappe
+
+        frappe.init(name, sites_path=path, force=True)
+        frappe.connect()
+        frappe.set_user("Administrator")
+        try:
+            result["answer"] = action(FrappeStore(frappe.db.commit, frappe.db.rollback))
+        except Exception as error:  # handed to the test
+            result["error"] = error
+        finally:
+            frappe.destroy()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread, result
+
+
+def test_two_runs_cannot_have_the_lease_at_once(owning, site):
+    """Both ask at the same moment, the very first time: one gets it, nobody an error."""
+    gate = threading.Barrier(2)
+
+    def acquire(store):
+        gate.wait(10)
+        with store.transaction():
+            lease = store.acquire_lease("run", 60)
+            time.sleep(0.2)
+            return lease
+
+    threads = [_in_thread(site, acquire) for _ in range(2)]
+    for thread, _ in threads:
+        thread.join(60)
+    results = [result for _, result in threads]
+    assert [result.get("error") for result in results] == [None, None]
+    assert sum(result["answer"] is not None for result in results) == 1
+
+
+def test_two_claims_share_no_request(owning, site):
+    with owning.transaction():
+        for number in range(10):
+            added = owning.add(make_request(f"r{number}"))
+            owning.replace(move(added, Status.PENDING, readiness=Readiness.READY))
+    gate = threading.Barrier(2)
+
+    def claim(token):
+        def work(store):
+            gate.wait(10)
+            with store.transaction():
+                due = store.due(store.now(), limit=10, horizon=HORIZON)
+                return [request.id for request in store.claim(due, token)]
+
+        return work
+
+    threads = [_in_thread(site, claim(token)) for token in (1, 2)]
+    for thread, _ in threads:
+        thread.join(60)
+    assert [result.get("error") for _, result in threads] == [None, None]
+    first, second = (result["answer"] for _, result in threads)
+    assert not set(first) & set(second)
+    assert len(first) + len(second) == 10
+    with owning.transaction():
+        assert owning.counters()[Status.IN_FLIGHT] == 10
+
+
+def test_a_run_in_the_middle_of_its_transaction_holds_up_no_save(owning, site):
+    """Rows are locked by name: the gap in which new rows are added stays free. Frappe on SQLite has one writer
+    at a time of itself."""
+    with owning.transaction():
+        for number in range(5):
+            added = owning.add(make_request(f"r{number}"))
+            owning.replace(move(added, Status.PENDING, readiness=Readiness.READY))
+    if site.db.db_type == "sqlite":
+        return
+    with owning.transaction():
+        for request in owning.claim(owning.due(owning.now(), limit=5, horizon=HORIZON), 7):
+            owning.replace(move(request, Status.IN_FLIGHT, sent_at=owning.now()), token=7)
+        owning.put_document(make_document("d"))
+        owning.put_conflict(make_conflict("c"))
+        owning.set_links("r1", 1, ["line"])
+        owning.release("nobody")
+        owning.set_meta("breaker", "{}")
+        began = time.monotonic()
+        thread, result = _in_thread(site, _add_one)
+        thread.join(60)
+        took = time.monotonic() - began
+    assert result.get("error") is None
+    assert took < 5
+
+
+def _add_one(store):
+    """As capture does: an insert in a transaction that then stays open for a moment."""
+    import frappe
+
+    from erp_offline_sync.adapters.frappe_store import insert_request, next_place
+
+    seq, now = next_place()
+    insert_request(make_request("saved", seq=seq, created_at=now))
+    frappe.db.commit()
+
+
+def test_the_times_people_read_are_the_sites_wall_clock(owning, site):
+    from zoneinfo import ZoneInfo
+
+    moment = datetime(2026, 7, 1, 12, 0, 0, 250000, tzinfo=timezone.utc)
+    with owning.transaction():
+        owning.add(make_request("a", changed_at=moment))
+    (shown,) = site.db.sql("select changed_at from `tabOffline Request`")[0]
+    zone = ZoneInfo(site.utils.get_system_timezone())
+    assert shown == moment.astimezone(zone).replace(tzinfo=None)
+
+
+def test_now_is_the_databases_time_in_utc(owning):
+    with owning.transaction():
+        assert abs(owning.now() - datetime.now(timezone.utc)) < timedelta(seconds=5)
+
+
+def test_no_seq_is_given_twice_though_the_newest_requests_were_purged(owning):
+    with owning.transaction():
+        added = owning.add(make_request("a"))
+        now = owning.now()
+        owning.replace(move(added, Status.DISCARDED, closed_at=now - timedelta(days=1)))
+        assert owning.purge(closed_before=now, limit=10) == 1
+    with owning.transaction():
+        assert owning.add(make_request("b")).seq > added.seq
+
+
+def test_the_sequence_has_the_name_that_the_installation_gives_it(site):
+    from erp_offline_sync import install
+    from erp_offline_sync.adapters.frappe_store import SEQUENCE
+
+    assert SEQUENCE == install.SEQUENCE
