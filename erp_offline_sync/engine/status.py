@@ -79,6 +79,8 @@ def sync_status(store: Store) -> dict[str, Any]:
     oldest = store.oldest_open()
     reached = store.get_meta(LAST_REACHED)
     paused = paused_by(store, now)
+    # Half-open: the central answered its probe, and the next request only has to show it.
+    away = breaker.state == "open"
     if lease is not None:
         state, reason = SYNCING, ""
     elif last_run.get("failed"):
@@ -87,7 +89,7 @@ def sync_status(store: Store) -> dict[str, Any]:
         state = IDLE
         reason = str(last_run.get("reason") or "no run yet")
         reason = "nothing due" if reason == "done" else reason
-        if not breaker.closed and breaker.open_since is not None:
+        if away and breaker.open_since is not None:
             reason = f"{breaker.reason} since {breaker.open_since.isoformat(timespec='seconds')}"
     if paused is not None and lease is None:
         reason = f"paused by {paused}"
@@ -99,7 +101,7 @@ def sync_status(store: Store) -> dict[str, Any]:
         "pendingCount": totals.waiting,
         "conflictCount": store.count_conflicts(),
         "oldestAge": round((now - oldest).total_seconds()) if oldest else None,
-        "daysOffline": round(days, 2) if days is not None and not breaker.closed else 0,
+        "daysOffline": round(days, 2) if days is not None and away else 0,
         "reason": reason,
         "line": breaker.state,
         "totals": {
