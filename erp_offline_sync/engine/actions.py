@@ -8,10 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from .coalesce import certainly_had_no_effect
 from .delivery import with_note
 from .errors import InvalidRequest, NotAllowed, NotFound, TakesAlong
 from .line import BREAKER, kept_breaker
 from .model import Attempt, Document, Json, Operation, Readiness, Request, Status
+from .names import document_links
+from .ordering import Placer
 from .outgoing import document_body
 from .paths import document_path
 from .ports import Ports, Store
@@ -49,11 +52,19 @@ def retry(ports: Ports, request_id: str, *, by: str) -> Request:
             restamps=0,
             unanswered=0,
             next_retry_at=None,
-            overwrite=request.overwrite or bool(request.body.get("merge")),
+            overwrite=request.overwrite or _is_merge(request),
         )
-        again = move(again, Status.PENDING, readiness=Readiness.RECHECK)
+        if request.unanswered and not request.refused:
+            # It may have arrived: it is looked up before it is sent again.
+            again = move(again, Status.IN_DOUBT, readiness=Readiness.READY)
+        else:
+            again = move(again, Status.PENDING, readiness=Readiness.RECHECK)
         store.replace(again)
     return again
+
+
+def _is_merge(request: Request) -> bool:
+    return request.operation is Operation.RENAME and bool(request.body.get("merge"))
 
 
 def discard(ports: Ports, request_id: str, *, reason: str, by: str, take_along: bool = False) -> list[str]:
@@ -66,6 +77,8 @@ def discard(ports: Ports, request_id: str, *, reason: str, by: str, take_along: 
     if not (reason or "").strip() or not by:
         raise InvalidRequest("Discarding needs a reason and a person.")
     with store.transaction():
+        # What was saved meanwhile goes along too, or is held as well.
+        Placer(store, ports.ids).place_all()
         request = _get(store, request_id)
         if request.status not in _DISCARDABLE:
             raise NotAllowed(f"A request that is {request.status.value} cannot be discarded.")
@@ -103,8 +116,6 @@ def _end_discarded(store: Store, request: Request, by: str, reason: str, now: da
 def _hold_linkers(store: Store, request: Request) -> None:
     """What links to a document that will never be created there cannot be sent as it is."""
     for linker in store.linkers(str(request.line)):
-        if Status.NEEDS_ATTENTION is linker.status or linker.status is Status.IN_FLIGHT:
-            continue
         if linker.status in (Status.PENDING, Status.WAITING, Status.RETRY):
             message = f"{request.resource_type} {request.resource_id}, which it links to, was discarded."
             store.replace(
@@ -120,6 +131,10 @@ def send_whole(ports: Ports, request_id: str, *, by: str) -> Request:
         document: Document | None = store.document(request.line) if request.line else None
         if request.status is not Status.NEEDS_ATTENTION or document is None or document.linked:
             raise NotAllowed("Only a document that is not at the central can be sent whole.")
+        if not certainly_had_no_effect(request):
+            raise NotAllowed(
+                "It was sent and may have arrived: look at the central, then retry or discard it."
+            )
         current = ports.documents.current(document.doctype, document.local_name)
         if current is None:
             raise NotAllowed("The document is not here any more.")
@@ -132,6 +147,7 @@ def send_whole(ports: Ports, request_id: str, *, by: str) -> Request:
             path=document_path(document.doctype),
             body=body,
             base=None,
+            links=document_links(body, ports.policies.schema(document.doctype), request.links),
             key=ports.ids.new_key(),
             replaces=request.key,
             wire=None,

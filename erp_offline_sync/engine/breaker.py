@@ -7,6 +7,7 @@ as JSON between runs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -16,6 +17,8 @@ from .model import Json
 __all__ = ["CLOSED", "Breaker"]
 
 _THRESHOLD = 3
+_REMEMBERED = 20
+"""Requests that failed, so that each trial takes another one."""
 _FIRST_PROBES = (1.0, 2.0, 4.0, 8.0)
 _STEADY = (15.0, 30.0)
 _FAULTS = frozenset({"credentials", "configuration"})
@@ -23,7 +26,8 @@ _FAULTS = frozenset({"credentials", "configuration"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breaker:
-    """`reason`: offline, busy, failing, credentials or configuration; `failed` holds ids of different requests."""
+    """`reason`: offline, busy, failing, credentials or configuration; `failed` holds ids of different requests,
+    the latest last."""
 
     failed: tuple[str, ...] = ()
     open_since: datetime | None = None
@@ -54,8 +58,17 @@ class Breaker:
         at = self.next_probe_at
         return at is None or at <= now or at - now > timedelta(seconds=RETRY_AFTER_LIMIT)
 
-    def trip(self, now: datetime, reason: str, *, random: float, wait: float | None = None) -> Breaker:
-        """The destination cannot be used: open, and probe after the next step of the schedule, or `wait` seconds."""
+    def trip(
+        self,
+        now: datetime,
+        reason: str,
+        *,
+        random: float,
+        wait: float | None = None,
+        request_id: str | None = None,
+    ) -> Breaker:
+        """The destination cannot be used: open, and probe after the next step of the schedule, or `wait` seconds.
+        `request_id`: what showed it, so that another is tried next."""
         if wait is None and reason in _FAULTS:
             wait = CREDENTIALS_PROBE
         if wait is None:
@@ -67,6 +80,7 @@ class Breaker:
             )
         return replace(
             self,
+            failed=self.failed if request_id is None else self._with(request_id),
             open_since=self.open_since or now,
             reason=reason,
             probes=self.probes + 1,
@@ -74,13 +88,24 @@ class Breaker:
             half_open=False,
         )
 
-    def request_failed(self, request_id: str, now: datetime, *, random: float) -> Breaker:
+    def request_failed(
+        self, request_id: str, now: datetime, *, random: float, reason: str = "failing"
+    ) -> Breaker:
         """A request failed although the probe was good. One request counts once; three different ones open."""
-        kept = tuple(failed for failed in self.failed if failed != request_id)
-        counted = replace(self, failed=(*kept, request_id)[-_THRESHOLD:])
+        counted = replace(self, failed=self._with(request_id))
         if self.half_open or (len(counted.failed) >= _THRESHOLD and self.last_failed != request_id):
-            return counted.trip(now, "failing", random=random)
+            return counted.trip(now, reason, random=random)
         return counted
+
+    def trial(self, due: Sequence[str]) -> str | None:
+        """Which of the due requests goes as the trial: one that did not fail, else the one that failed longest ago."""
+        fresh = (request_id for request_id in due if request_id not in self.failed)
+        again = (request_id for request_id in self.failed if request_id in due)
+        return next(fresh, None) or next(again, None)
+
+    def _with(self, request_id: str) -> tuple[str, ...]:
+        kept = (failed for failed in self.failed if failed != request_id)
+        return (*kept, request_id)[-_REMEMBERED:]
 
     def probe_answered(self) -> Breaker:
         """The probe was good: one request may go as a trial."""

@@ -20,7 +20,8 @@ from .config import CONTENTIONS_FREE, HISTORY_KEPT, RESTAMPS, UNANSWERED_BOOKED
 from .errors import CentralUnavailable, LeaseLost
 from .line import Line
 from .lookup import Lookup
-from .model import Attempt, Document, Json, Operation, Readiness, Request, Status
+from .model import Attempt, Document, Json, Link, Operation, Readiness, Request, Status
+from .names import in_central_names
 from .outgoing import DOCSTATUS, build_wire, has_rows, links_in_body, row_names
 from .ports import Ports
 from .resolution import Resolutions
@@ -94,11 +95,9 @@ class Delivery:
 
     def _with_wire(self, request: Request, document: Document | None) -> Request:
         if document is None or request.operation is Operation.CALL:
-            return replace(request, wire=build_wire(request, None, names={}, version=None))
+            return _built(request, None)
         if request.operation is Operation.CREATE:
-            return replace(
-                request, wire=build_wire(request, document, names=self._names(request), version=None)
-            )
+            return _built(request, document, names=self._names(request))
         if request.operation is Operation.RENAME and request.body.get("merge") and not request.overwrite:
             raise _Held("Merging two documents cannot be undone: confirm it with Retry, or discard it.")
         if not document.linked:
@@ -113,12 +112,8 @@ class Delivery:
             if central is None:
                 raise _Gone
             document, version = self._under_version(request, document, central, version)
-        names = self._names(request)
-        return replace(
-            request,
-            resource_version=version,
-            wire=build_wire(request, document, names=names, version=version, central=central),
-        )
+        built = _built(request, document, names=self._names(request), version=version, central=central)
+        return replace(built, resource_version=version)
 
     def _version(self, request: Request, document: Document) -> str | None:
         """Our own newer answer comes before the version that the caller knew."""
@@ -133,58 +128,79 @@ class Delivery:
         """The document as it stands, where no synced field of it moved since the version we know."""
         now = str(central.get("modified") or "")
         unknown = version is None and document.base is None
-        if now != version and not (unknown or request.overwrite) and self._lookup.moved(document, central):
+        if now != version and not (unknown or request.overwrite) and self._moved(document, central):
             raise _Moved(central)
-        document = replace(document, version=now, base=central)
-        self._put(document)
-        return document, now
+        return self._learn(request, document, version=now, base=central), now
 
     def _adopt_own(self, request: Request, document: Document) -> Document:
-        """A document older than the app, before its first change: is the one of its name the same?"""
-        central = self._lookup.fetch(document.doctype, document.local_name)
+        """A document older than the app, before its first change: is the one of its name the same?
+
+        Its name is the one it had then: a later rename has moved `local_name` already.
+        """
+        name = request.resource_id or document.local_name
+        central = self._lookup.fetch(document.doctype, name)
         if central is None:
             if request.operation is Operation.DELETE:
                 raise _Gone
-            raise _Held(
-                f"{document.doctype} {document.local_name} is not at the central. Send it whole, or discard this."
-            )
-        local = self._current(document) or (request.base if request.operation is Operation.DELETE else None)
-        if local is None:
-            document = replace(document, central_name=document.local_name)
-            self._put(document)
-            return document
-        before = {**local, **(request.base or {})}
+            raise _Held(f"{document.doctype} {name} is not at the central. Send it whole, or discard this.")
+        before = self._before(document, name)
+        if before is None:
+            schema = self._ports.policies.schema(document.doctype)
+            based = {field: central.get(field) for field in request.base or {}}
+            if moved_fields(request.base or {}, based, schema) and not request.overwrite:
+                raise _Moved(central)
+            return self._learn(request, document, central_name=name)
         if not self._lookup.same_document(before, central, document.doctype):
             raise _Moved(central)
-        based = {field: central.get(field) for field in request.base or {}}
-        if moved_fields(request.base or {}, based, None) and not request.overwrite:
-            raise _Moved(central)
-        return self._link(document, local, central)
+        return self._link(request, document, before, central)
 
-    def _adopt_target(self, document: Document) -> str:
+    def _adopt_target(self, request: Request, link: Link, document: Document) -> str:
         """The central's name of a document that is linked to and was never sent."""
-        central = self._lookup.fetch(document.doctype, document.local_name)
-        local = self._current(document)
+        central = self._lookup.fetch(link.doctype, link.name)
         if central is None:
-            raise _Held(
-                f"{document.doctype} {document.local_name}, which it links to, is not at the central."
-            )
-        if local is not None and not self._lookup.same_document(local, central, document.doctype):
-            raise _Held(
-                f"{document.doctype} {document.local_name}, which it links to, is another document at the central."
-            )
-        return str(self._link(document, local or {}, central).central_name)
+            raise _Held(f"{link.doctype} {link.name}, which it links to, is not at the central.")
+        before = self._before(document, link.name)
+        if before is not None and not self._lookup.same_document(before, central, link.doctype):
+            raise _Held(f"{link.doctype} {link.name}, which it links to, is another document at the central.")
+        return str(self._link(request, document, before or central, central).central_name)
 
-    def _link(self, document: Document, local: Json, central: Json) -> Document:
-        linked = replace(
-            document,
-            central_name=str(central["name"]),
-            version=str(central.get("modified") or "") or None,
-            base=central,
-            rows=row_names(local, central, {}),
+    def _link(self, request: Request, document: Document, before: Json, central: Json) -> Document:
+        """The same document, as it was here before its open changes. Where the central's differs already, its
+        version counts as not known, so that its next change finds out."""
+        known = self._as_known(document, central, before, version=None)
+        return self._learn(
+            request, document, central_name=str(central["name"]), rows=row_names(before, central, {}), **known
         )
-        self._put(linked)
-        return linked
+
+    def _as_known(
+        self, document: Document, central: Json, expected: Json, *, version: str | None
+    ) -> dict[str, Any]:
+        """Version and base after a look: the central's where it stands as expected. Otherwise somebody changed
+        it there, which is found when the next request about it is sent."""
+        schema = self._ports.policies.schema(document.doctype)
+        same = (expected.get("docstatus") or 0) == (central.get("docstatus") or 0)
+        if same and not moved_fields(expected, central, schema):
+            return {"version": str(central.get("modified") or "") or None, "base": central}
+        return {"version": version, "base": {**expected, "name": central["name"]}}
+
+    def _before(self, document: Document, name: str) -> dict[str, Any] | None:
+        """The branch's document as it was before its open requests, in the central's names; None where the branch
+        keeps no documents."""
+        with self._store.transaction():
+            later = self._store.open_in_line(document.id)
+            last = later[0] if later else None
+            local = self._ports.documents.current(document.doctype, document.local_name)
+            if local is None and last is not None and last.operation is Operation.DELETE:
+                local = last.base
+            if local is None:
+                return None
+            before = {**local, "name": name}
+            for request in later:
+                moved = (
+                    {"docstatus": DOCSTATUS[request.operation] - 1} if request.operation in DOCSTATUS else {}
+                )
+                before |= {**(request.base or {}), **moved}
+            return in_central_names(self._store, before, self._ports.policies.schema(document.doctype))
 
     def _names(self, request: Request) -> dict[str, str]:
         """The central's names of what the body links to, by path."""
@@ -195,14 +211,34 @@ class Delivery:
             if target is None or target.linked:
                 names[link.path] = (target.central_name if target else None) or link.name
             elif self._ports.policies.policy(link.doctype).same_names:
-                names[link.path] = target.local_name
+                names[link.path] = link.name
             else:
-                names[link.path] = self._adopt_target(target)
+                names[link.path] = self._adopt_target(request, link, target)
         return names
 
-    def _current(self, document: Document) -> Json | None:
+    def _moved(self, document: Document, central: Json) -> bool:
+        """Whether the central's document changed in a way that the branch does not have as well."""
+        base = document.base
+        if not self._lookup.moved(document, central):
+            return False
+        if base is None or (base.get("docstatus") or 0) != (central.get("docstatus") or 0):
+            return True
+        schema = self._ports.policies.schema(document.doctype)
         with self._store.transaction():
-            return self._ports.documents.current(document.doctype, document.local_name)
+            local = self._ports.documents.current(document.doctype, document.local_name)
+            ours = None if local is None else in_central_names(self._store, local, schema)
+        fields = moved_fields(base, central, schema)
+        return ours is None or not set(fields).isdisjoint(moved_fields(ours, central, schema))
+
+    def _learn(self, request: Request, document: Document, **changes: Any) -> Document:
+        """Keep what the central said of a document, under the lease. What was placed meanwhile stays."""
+        with self._store.transaction():
+            current = self._store.get(request.id)
+            if current is None or current.lease_token != self.token:
+                raise LeaseLost("Another run took over this request.")
+            learned = replace(self._store.document(document.id) or document, **changes)
+            self._store.put_document(learned)
+        return learned
 
     def mark(self, request: Request) -> Request:
         """Written in a commit of its own, just before the bytes leave."""
@@ -223,8 +259,10 @@ class Delivery:
 
     def give_back(self, request: Request, outcome: Outcome | None = None) -> Result:
         """To be sent again when the destination can be used: no attempt."""
+        answered = outcome is not None and outcome.verdict is not Verdict.NOT_SENT
+        given_back = replace(self._noted(request, outcome), refused=answered or request.refused)
         with self._store.transaction():
-            self._save(move(self._noted(request, outcome), Status.PENDING, readiness=Readiness.READY))
+            self._save(move(given_back, Status.PENDING, readiness=Readiness.READY))
         return Result.NONE
 
     def book(self, request: Request, outcome: Outcome) -> Result:
@@ -240,13 +278,14 @@ class Delivery:
 
     def _applied(self, request: Request, outcome: Outcome) -> Result:
         wanted = DOCSTATUS.get(request.operation) or request.body.get("docstatus") or None
-        answered, name = outcome.document, outcome.name
+        answered, name, expected = outcome.document, outcome.name, None
         if request.operation is Operation.RENAME or (wanted and answered is not None):
             # A submit answers a version that is old already, and a long one is only queued: read it back.
             with self._store.transaction():
                 known = self._store.document(request.line) if request.line else None
             doctype = known.doctype if known else str(request.resource_type)
             central_name = name or (known.central_name if known else None) or request.resource_id
+            expected = answered or (_renamed(known, str(name)) if known else None)
             try:
                 answered = self._lookup.fetch(doctype, str(central_name)) or answered
             except CentralUnavailable:
@@ -254,7 +293,9 @@ class Delivery:
                 answered = {**(answered or {}), "modified": None}
         if wanted and answered is not None and (answered.get("docstatus") or 0) != wanted:
             return self._deferred(request, outcome)
-        return self._close(request, outcome.verdict.value, answered=answered, name=name, outcome=outcome)
+        return self._close(
+            request, outcome.verdict.value, answered=answered, name=name, outcome=outcome, expected=expected
+        )
 
     def _deferred(self, request: Request, outcome: Outcome) -> Result:
         """The central queued the submit or cancel: looked at again later, no attempt."""
@@ -271,13 +312,15 @@ class Delivery:
         answered: Json | None = None,
         name: str | None = None,
         outcome: Outcome | None = None,
+        expected: Json | None = None,
     ) -> Result:
-        """Synced: what the central answered is what we know of the document from now on."""
+        """Synced: what the central answered is what we know of the document from now on. `expected`: how it
+        should stand where the answer is a later look at it, with other people's changes perhaps."""
         with self._store.transaction():
             now = self._store.now()
             document = self._store.document(request.line) if request.line else None
             if document is not None:
-                document = self._known(request, document, answered, name)
+                document = self._known(request, document, answered, name, expected)
                 self._store.put_document(document)
             noted = with_note(
                 request, Attempt(at=now, event=event, status=outcome.status if outcome else None)
@@ -299,20 +342,34 @@ class Delivery:
         return Result.SUCCESS
 
     def _known(
-        self, request: Request, document: Document, answered: Json | None, name: str | None
+        self,
+        request: Request,
+        document: Document,
+        answered: Json | None,
+        name: str | None,
+        expected: Json | None,
     ) -> Document:
         if request.operation is Operation.RENAME and name:
             document = replace(document, central_name=name)
         if answered is None or answered.get("name") is None:
             return document
+        known = self._as_known(document, answered, expected or answered, version=document.version)
         return replace(
             document,
             central_name=str(answered["name"]),
-            version=str(answered["modified"]) if answered.get("modified") else None,
-            base=answered,
             rows=row_names(request.body, answered, document.rows),
             touched_at=self._store.now(),
+            **known,
         )
+
+    def _arrived_before(
+        self, request: Request, document: Document, central: Json, outcome: Outcome
+    ) -> Result:
+        """An earlier send of it had its effect, and perhaps somebody wrote after that."""
+        base = document.base
+        wanted = DOCSTATUS.get(request.operation, (base or {}).get("docstatus"))
+        expected = None if base is None else {**base, **sent_values(request), "docstatus": wanted}
+        return self._close(request, "arrived before", answered=central, outcome=outcome, expected=expected)
 
     def _differences(self, request: Request, answered: Json | None) -> dict[str, list[Any]]:
         if answered is None or request.operation in (Operation.RENAME, Operation.DELETE, Operation.CALL):
@@ -329,25 +386,25 @@ class Delivery:
             return self.conflict(request, None)
         wanted = DOCSTATUS.get(request.operation)
         if (request.sends > 1 or wanted is not None) and self._arrived(request, document, central):
-            return self._close(request, "arrived before", answered=central, outcome=outcome)
-        if self._lookup.moved(document, central):
+            return self._arrived_before(request, document, central, outcome)
+        if self._moved(document, central):
             return self.conflict(request, central)
         if request.restamps >= RESTAMPS:
-            return self.book(replace(request, restamps=0, wire=None), outcome)
+            return self.book(replace(request, restamps=0, wire=None, refused=True), outcome)
+        self._learn(request, document, version=str(central["modified"]), base=central, touched_at=self._now())
         with self._store.transaction():
-            self._store.put_document(
-                replace(
-                    document, version=str(central["modified"]), base=central, touched_at=self._store.now()
-                )
+            again = replace(
+                self._noted(request, outcome), restamps=request.restamps + 1, wire=None, refused=True
             )
-            again = replace(self._noted(request, outcome), restamps=request.restamps + 1, wire=None)
             self._save(move(again, Status.PENDING, readiness=Readiness.READY))
         return Result.NONE
 
     def _missing(self, request: Request, outcome: Outcome) -> Result:
+        """Gone; but a document that this one links to is answered in the same words, so it is looked up."""
         if request.operation is Operation.DELETE:
             return self._close(request, "gone already", outcome=outcome)
-        return self.conflict(request, None)
+        _, central = self._stands(request)
+        return self.conflict(request, None) if central is None else self._link_missing(request, outcome)
 
     def _taken(self, request: Request, outcome: Outcome) -> Result:
         """A name or unique value is taken: by this very document, or by another."""
@@ -384,7 +441,7 @@ class Delivery:
             return self._refused(request, outcome)
         document, central = self._stands(request)
         if central is not None and self._arrived(request, document, central):
-            return self._close(request, "arrived before", answered=central, outcome=outcome)
+            return self._arrived_before(request, document, central, outcome)
         if central is None and request.operation is Operation.DELETE:
             return self._close(request, "gone already", outcome=outcome)
         return self.conflict(self._noted(request, outcome), central)
@@ -396,7 +453,7 @@ class Delivery:
             if central is None and request.operation is Operation.DELETE:
                 return self._close(request, "gone already", outcome=outcome)
             if central is not None and self._arrived(request, document, central):
-                return self._close(request, "arrived before", answered=central, outcome=outcome)
+                return self._arrived_before(request, document, central, outcome)
         return self.book(replace(request, refused=True), outcome)
 
     def _needs_attention(self, request: Request, outcome: Outcome) -> Result:
@@ -451,39 +508,44 @@ class Delivery:
         return self._wait(later, Status.RETRY, self._ports.config.base_seconds * self._ports.ids.random())
 
     def _not_now(self, request: Request, outcome: Outcome) -> Result:
-        self._line.trip(outcome)
+        self._line.trip(outcome, request_id=request.id)
         return self.give_back(request, outcome)
 
     def _not_sent(self, request: Request, outcome: Outcome) -> Result:
+        """The bytes did not leave; what never left is made anew when it goes."""
         self._line.trip(outcome)
-        unsent = replace(
-            request, sends=request.sends - 1, sent_at=None if request.sends == 1 else request.sent_at
-        )
+        unsent = replace(request, sends=request.sends - 1)
+        if unsent.sends == 0:
+            unsent = replace(unsent, sent_at=None, wire=None)
         return self.give_back(unsent, outcome)
 
     def _server_error(self, request: Request, outcome: Outcome) -> Result:
         """Booked on the request only when the central then answers the probe; else it is the destination's."""
         if not self._line.probe():
             return self.give_back(request, outcome)
-        self._line.request_failed(request.id)
+        self._line.request_failed(request.id, outcome)
         return self.book(replace(request, refused=True), outcome)
 
     def _configuration(self, request: Request, outcome: Outcome) -> Result:
-        """The destination's; but a queued call to a place that is not there is the call's own fault."""
-        if request.operation is Operation.CALL and self._line.probe():
+        """The destination's, unless its probe is good: then it is what this one request asks for, and may not stop
+        the others. A queued call to a place that is not there is the call's own fault."""
+        if not self._line.probe():
+            self._line.trip(outcome, request_id=request.id)
+            return self.give_back(request, outcome)
+        if request.operation is Operation.CALL:
             return self._refused_at_once(request, outcome)
-        self._line.trip(outcome)
-        return self.give_back(request, outcome)
+        self._line.request_failed(request.id, outcome)
+        return self.book(replace(request, refused=True), outcome)
 
     def _in_doubt(self, request: Request, outcome: Outcome) -> Result:
         """Sent, outcome unknown. Unanswered three times with a good probe after each, each counts an attempt."""
         request = self._noted(request, outcome)
-        if outcome.verdict is Verdict.NOT_NOW:
-            self._line.trip(outcome)
+        if outcome.retry_after is not None:
+            self._line.trip(outcome, request_id=request.id)
             return self._doubted(request)
         if not self._line.probe():
             return self._doubted(request)
-        self._line.request_failed(request.id)
+        self._line.request_failed(request.id, outcome)
         unanswered = replace(request, unanswered=request.unanswered + 1)
         if unanswered.unanswered < UNANSWERED_BOOKED:
             return self._doubted(unanswered)
@@ -507,7 +569,9 @@ class Delivery:
         waiting: Status = Status.RETRY,
     ) -> Result:
         config = self._ports.config
-        booked = replace(request, retry_count=request.retry_count + attempts)
+        booked = replace(request, retry_count=request.retry_count + attempts, contentions=0)
+        if waiting is Status.RETRY:
+            booked = replace(booked, unanswered=0)
         if not at_once and booked.retry_count <= config.max_retries:
             wait = delay(
                 booked.retry_count - 1,
@@ -544,10 +608,6 @@ class Delivery:
         if not self._store.replace(request, token=self.token):
             raise LeaseLost("Another run took over this request.")
 
-    def _put(self, document: Document) -> None:
-        with self._store.transaction():
-            self._store.put_document(document)
-
     def _stands(self, request: Request) -> tuple[Document, Json | None]:
         """The document of the request, and how it stands at the central."""
         with self._store.transaction():
@@ -566,6 +626,33 @@ class Delivery:
     def holds_create(self, request: Request, central: Json) -> bool:
         docstatus = request.body.get("docstatus") or 0
         return self._lookup.holds(central, sent_values(request), str(request.resource_type), docstatus)
+
+
+def _built(
+    request: Request,
+    document: Document | None,
+    *,
+    names: Mapping[str, str] | None = None,
+    version: str | None = None,
+    central: Json | None = None,
+) -> Request:
+    """With its bytes. One that none can be made of is held: it must not end the run again and again."""
+    try:
+        wire = build_wire(request, document, names=names or {}, version=version, central=central)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise _Held(f"Nothing can be sent for it ({type(error).__name__}). Discard it.") from error
+    return replace(request, wire=wire)
+
+
+def _renamed(document: Document, name: str) -> Json | None:
+    """What is known of a document after its rename: the field that it is named by goes along."""
+    if document.base is None:
+        return None
+    old = document.central_name
+    return {
+        field: name if old and value == old and isinstance(value, str) else value
+        for field, value in document.base.items()
+    }
 
 
 def sent_values(request: Request) -> Json:

@@ -23,6 +23,7 @@ from .transitions import move
 __all__ = ["Doubts"]
 
 _CANDIDATES_SHOWN = 5
+_FAR_BACK = timedelta(days=1)
 
 
 class Doubts:
@@ -60,10 +61,23 @@ class Doubts:
             now = self._store.now()
         if request.sent_at is None:
             return self._again(request)
+        if request.sent_at > now:
+            # The clock was set back: how long ago it was sent is not known, so the wait begins anew.
+            return self.keep(replace(request, sent_at=now - _FAR_BACK), until=now + patience)
         until = request.sent_at + patience
-        if now < until and until - now <= patience:
+        if now < until:
             return self.keep(request, until=until)
         return self._again(request)
+
+    def _candidates(self, request: Request) -> list[str] | None:
+        """Documents at the central that may be what this create made; None where they are too many."""
+        if request.sent_at is None:
+            return []
+        with self._store.transaction():
+            now = self._store.now()
+        # Where the clock was set back meanwhile, nobody knows when it was sent.
+        since = request.sent_at if request.sent_at <= now else now - _FAR_BACK
+        return self._lookup.created_since(str(request.resource_type), since)
 
     def _delete(self, request: Request) -> Result:
         document = self._document(request)
@@ -87,8 +101,13 @@ class Doubts:
         if central is not None:
             return self._delivery.found_by_name(request, central)
         doctype = str(request.resource_type)
-        since = request.sent_at
-        names = self._lookup.created_since(doctype, since) if since else []
+        names = self._candidates(request)
+        if names is None:
+            return self._ask(
+                request,
+                f"Sent, but not answered. Too many {doctype} documents were made at the central since then to see "
+                "whether it is among them. Look there, then retry or discard this request.",
+            )
         equal: list[str] = []
         for name in names:
             candidate = self._lookup.fetch(doctype, name)
@@ -117,7 +136,7 @@ class Doubts:
 
     def _ask(self, request: Request, message: str) -> Result:
         with self._store.transaction():
-            asked = replace(request, error_type=None, error_message=message)
+            asked = replace(request, error_type=None, error_message=message, unanswered=0)
             self._save(move(asked, Status.NEEDS_ATTENTION, readiness=Readiness.READY, next_retry_at=None))
         return Result.FAILURE
 

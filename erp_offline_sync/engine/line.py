@@ -74,8 +74,8 @@ class Line:
         """The central answered a request properly."""
         self._reached(CLOSED, None)
 
-    def trip(self, outcome: Outcome) -> None:
-        """The destination cannot be used now; `outcome` is of a request or a probe."""
+    def trip(self, outcome: Outcome, *, request_id: str | None = None) -> None:
+        """The destination cannot be used now; `outcome` is of that request, a look-up or a probe."""
         store = self._ports.store
         self.message = outcome.message
         with store.transaction():
@@ -84,13 +84,20 @@ class Line:
                 outcome.retry_after, now=now, low=self._ports.config.base_seconds, high=RETRY_AFTER_LIMIT
             )
             reason = _REASON.get(outcome.verdict, "offline")
-            self._keep(self.breaker.trip(now, reason, random=self._ports.ids.random(), wait=wait))
+            self._keep(
+                self.breaker.trip(
+                    now, reason, random=self._ports.ids.random(), wait=wait, request_id=request_id
+                )
+            )
 
-    def request_failed(self, request_id: str) -> None:
+    def request_failed(self, request_id: str, outcome: Outcome) -> None:
         """A request failed although the probe after it was good."""
+        self.message = outcome.message
+        reason = "configuration" if outcome.verdict is Verdict.CONFIGURATION else "failing"
         with self._ports.store.transaction():
             now = self._ports.store.now()
-            self._keep(self.breaker.request_failed(request_id, now, random=self._ports.ids.random()))
+            random = self._ports.ids.random()
+            self._keep(self.breaker.request_failed(request_id, now, random=random, reason=reason))
 
     def _reached(self, breaker: Breaker, user: str | None) -> None:
         with self._ports.store.transaction():

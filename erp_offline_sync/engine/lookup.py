@@ -14,6 +14,9 @@ from .values import differences, moved_fields
 
 __all__ = ["Lookup"]
 
+CREATED_SHOWN = 50
+"""More names the central does not answer at once (port: find_created_since)."""
+
 
 class Lookup:
     """Reads only; no transaction is open meanwhile."""
@@ -32,12 +35,13 @@ class Lookup:
     def find(self, doctype: str, filters: Json) -> list[str]:
         return self._names(self._ports.central.find(doctype, filters))
 
-    def created_since(self, doctype: str, since: datetime) -> list[str]:
-        """Documents that our API user made since then and that no request of ours is linked to."""
+    def created_since(self, doctype: str, since: datetime) -> list[str] | None:
+        """Documents that our API user made since then and that no request of ours is linked to; None where there
+        are too many to see all of them."""
         names = self._names(self._ports.central.find_created_since(doctype, since))
         with self._ports.store.transaction():
             taken = {doc.central_name for doc in self._ports.store.documents_at_central(doctype, names)}
-        return [name for name in names if name not in taken]
+        return None if len(names) >= CREATED_SHOWN else [name for name in names if name not in taken]
 
     def moved(self, document: Document, central: Json) -> bool:
         """Whether a synced field, or the docstatus, differs from what the central last answered."""

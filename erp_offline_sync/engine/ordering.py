@@ -18,6 +18,7 @@ __all__ = ["Placer"]
 
 _CHANGES_IDENTITY = (Operation.CREATE, Operation.SUBMIT, Operation.CANCEL, Operation.RENAME)
 """A link waits for these of what it names, not for its updates."""
+_AT_ONCE = 100
 _NEEDS_FREE = (Operation.CANCEL, Operation.DELETE, Operation.RENAME)
 """These wait for earlier requests of documents that linked here."""
 
@@ -37,6 +38,11 @@ class Placer:
             self.place(request)
         return len(requests)
 
+    def place_all(self) -> None:
+        """Everything that was saved up to now: a person's step sees the whole line."""
+        while self.place_some(_AT_ONCE):
+            pass
+
     def place(self, request: Request) -> None:
         if request.line is None:
             request = self._into_line(request)
@@ -51,6 +57,7 @@ class Placer:
         others = self._blockers(request, targets)
         if before is not None and self._coalesced(before, request, others):
             return
+        others = [blocker for blocker in others if not self._waits_for(blocker, request)]
         blockers = [*([before] if before else []), *others]
         for blocker in blockers:
             self._raise_rank(blocker, request.rank)
@@ -117,9 +124,10 @@ class Placer:
         """Open requests before this one, other than those of its own line."""
         store, seq = self._store, request.seq
         found: list[Request] = []
-        if request.operation is Operation.CREATE and request.resource_type and request.resource_id:
+        name = _takes_name(request)
+        if name and request.resource_type:
             on_name = store.open_on_name(
-                request.resource_type, request.resource_id, (Operation.DELETE, Operation.RENAME), before=seq
+                request.resource_type, name, (Operation.DELETE, Operation.RENAME), before=seq
             )
             found += [other for other in on_name if other.line != request.line]
         for line in targets:
@@ -136,6 +144,15 @@ class Placer:
                 found.append(earlier)
         return list({other.id: other for other in found}.values())
 
+    def _waits_for(self, blocker: Request, request: Request) -> bool:
+        """Whether the blocker is itself held up by the request: a link can be found missing at the central only."""
+        current: Request | None = blocker
+        while current is not None and current.status is Status.WAITING and current.waits_for:
+            if current.waits_for == request.id:
+                return True
+            current = self._store.get(current.waits_for)
+        return False
+
     def _raise_rank(self, blocker: Request, rank: int) -> None:
         """What others wait for goes as early as the best of them."""
         current: Request | None = blocker
@@ -151,6 +168,8 @@ class Placer:
             survivor, gone = merge(first, later, new_key=self._ids.new_key(), now=now)
             self._store.replace(survivor)
             self._close(gone)
+            # At once: what it links to now has to be known before anything after it is placed.
+            self.place(survivor)
             return True
         if cancels_out(first, later) and first.line and not self._linked_to(first.line):
             for ended in cancel_out(first, later, now=now):
@@ -165,6 +184,15 @@ class Placer:
         self._store.replace(request)
         self._store.set_links(request.id, request.seq, ())
         self._store.release(request.id)
+
+
+def _takes_name(request: Request) -> str | None:
+    """The name that its document has afterwards and did not have before."""
+    if request.operation is Operation.CREATE:
+        return request.resource_id
+    if request.operation is Operation.RENAME and not request.body.get("merge"):
+        return str(request.body["new_name"])
+    return None
 
 
 def _why(request: Request, blocker: Request) -> str:

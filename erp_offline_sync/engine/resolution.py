@@ -7,7 +7,7 @@ the conflict stays open with the reason. Source: semantics, "Conflicts".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -27,12 +27,14 @@ from .model import (
     Status,
     Strategy,
 )
-from .outgoing import document_body, localised, row_names
+from .names import document_links, in_central_names, in_local_names
+from .ordering import Placer
+from .outgoing import document_body, row_names
 from .paths import document_path
 from .ports import Ports
 from .registry import read_answer
 from .transitions import move
-from .values import is_rows, synced_values
+from .values import is_rows, moved_fields, synced_values
 
 __all__ = ["Resolutions"]
 
@@ -57,6 +59,7 @@ class Resolutions:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
         self._store = ports.store
+        self._placer = Placer(ports.store, ports.ids)
 
     # opening
 
@@ -64,6 +67,8 @@ class Resolutions:
         """Record the conflict of an In Flight request; everything open in its line is held with it."""
         store = self._store
         with store.transaction():
+            # What was saved meanwhile belongs to it as well.
+            self._placer.place_all()
             document = store.document(request.line) if request.line else None
             later = [
                 other
@@ -84,15 +89,13 @@ class Resolutions:
         line = sorted([request, *later], key=lambda each: each.seq)
         base = {**((document.base if document else None) or {}), **(request.base or {})}
         local = self._local(line, document, base)
-        server_docstatus = (server or {}).get("docstatus") or 0
-        state_moved = server is not None and server_docstatus != (base.get("docstatus") or 0)
         return Conflict(
             id=self._ports.ids.new_key(),
             resource_type=request.resource_type or "",
             resource_id=(document.local_name if document else request.resource_id) or request.id,
             line=request.line or request.id,
             local_request_id=request.id,
-            conflict_type=conflict_type(line[0], gone=server is None, state_moved=state_moved),
+            conflict_type=self._type(line, document, server, base),
             local_data=local,
             base_data=base or None,
             server_data=server,
@@ -100,6 +103,18 @@ class Resolutions:
             local_changed_at=max(each.last_change for each in line),
             created_at=self._store.now(),
         )
+
+    def _type(
+        self, line: list[Request], document: Document | None, server: Json | None, base: Json
+    ) -> ConflictType:
+        """By the first open request, or by the delete where the document is deleted here."""
+        deleted = line[-1].operation is Operation.DELETE and line[0].operation is not Operation.CREATE
+        state_moved = server is not None and _docstatus(server) != _docstatus(base)
+        subject = line[-1] if deleted else line[0]
+        if document is not None and not document.linked and server is not None and not deleted:
+            # Nothing was sent of it yet: the same document, or another of its name?
+            return ConflictType.CREATE_CREATE
+        return conflict_type(subject, gone=server is None, state_moved=state_moved)
 
     def _local(self, line: list[Request], document: Document | None, base: Json) -> Json | None:
         """The document as it stands; put together from its requests where the branch keeps no documents."""
@@ -180,6 +195,7 @@ class Resolutions:
             if not conflict.pending:
                 how = conflict.resolution.value if conflict.resolution else "decided"
                 raise AlreadyDecided(f"{conflict.resolved_by} already decided this conflict: {how}.")
+            conflict = replace(self._taken_in(conflict), resolved_by=by)
             carry_out = _TABLE.get((conflict.conflict_type, resolution))
             if carry_out is None:
                 raise NotAllowed(
@@ -190,12 +206,30 @@ class Resolutions:
                 conflict,
                 resolution_status="resolved",
                 resolution=resolution,
-                resolved_by=by,
                 resolved_at=store.now(),
                 reason=reason,
             )
             store.put_conflict(resolved)
         return resolved
+
+    def _taken_in(self, conflict: Conflict) -> Conflict:
+        """With what was saved since it was found: all open requests of its document, and how that stands now."""
+        if conflict.conflict_type is ConflictType.CALL:
+            return conflict
+        self._placer.place_all()
+        for request in self._store.open_in_line(conflict.line):
+            if request.status in _TAKEN_IN:
+                self._store.replace(move(request, Status.CONFLICT, readiness=Readiness.READY))
+        line = self._held(conflict)
+        if not line:
+            return conflict
+        document = self._store.document(conflict.line)
+        base = conflict.base_data or {}
+        return replace(
+            conflict,
+            conflict_type=self._type(line, document, conflict.server_data, base),
+            local_data=self._local(line, document, base),
+        )
 
     def _held(self, conflict: Conflict) -> list[Request]:
         """The requests that the conflict holds, in the order of their commits."""
@@ -231,7 +265,13 @@ class Resolutions:
         now = self._store.now()
         for request in self._held(conflict):
             self._store.replace(
-                move(request, Status.DECIDED, closed_at=now, reason=f"conflict {conflict.id}")
+                move(
+                    request,
+                    Status.DECIDED,
+                    closed_at=now,
+                    closed_by=conflict.resolved_by,
+                    reason=f"conflict {conflict.id}",
+                )
             )
             self._store.set_links(request.id, request.seq, ())
             self._store.release(request.id)
@@ -241,53 +281,53 @@ class Resolutions:
         current = self._ports.documents.current(document.doctype, document.local_name)
         if current is None:
             return
-        server = self._server(conflict)
-        values = {
-            field: value
-            for field, value in self._in_local_names(document, server).items()
-            if field not in keep
-        }
+        schema = self._ports.policies.schema(document.doctype)
+        theirs = in_local_names(self._store, self._server(conflict), schema, document.rows)
+        differing = moved_fields({**theirs, **synced_values(current, schema)}, theirs, schema)
+        values = {field: theirs[field] for field in differing if field in theirs and field not in keep}
         if values:
             self._ports.documents.write(document.doctype, document.local_name, values)
-            after = self._ports.documents.current(document.doctype, document.local_name) or {}
-            rows = row_names(
-                synced_values(after, self._ports.policies.schema(document.doctype)), server, document.rows
-            )
-            self._store.put_document(replace(document, rows=rows))
+            self._match_rows(conflict, document)
 
-    def _in_local_names(self, document: Document, server: Json) -> dict[str, Any]:
-        """The server's synced values with links and rows under the names they have here."""
+    def _match_rows(self, conflict: Conflict, document: Document) -> None:
+        """Know the rows that were just written here as those of the central that they are."""
+        after = self._ports.documents.current(document.doctype, document.local_name) or {}
         schema = self._ports.policies.schema(document.doctype)
-        rows = {central: local for local, central in document.rows.items()}
-        values = self._localised(synced_values(server, schema), schema.links if schema else {})
-        for table, value in values.items():
-            if value and is_rows(value):
-                links = schema.tables[table].links if schema and table in schema.tables else {}
-                values[table] = [
-                    {**self._localised(row, links), "name": rows.get(str(row.get("name")))} for row in value
-                ]
-        return values
-
-    def _localised(self, values: Json, links: Mapping[str, str]) -> dict[str, Any]:
-        names: dict[tuple[str, str], str] = {}
-        for field, doctype in links.items():
-            central = values.get(field)
-            if isinstance(central, str) and central:
-                for known in self._store.documents_at_central(doctype, [central]):
-                    names[doctype, central] = known.local_name
-        return localised(values, names, links)
+        ours = in_central_names(self._store, synced_values(after, schema), schema)
+        rows = row_names(ours, self._server(conflict), document.rows)
+        self._store.put_document(replace(document, rows=rows))
 
     # one function for each way in which a decision is carried out
 
     def _over_server(self, conflict: Conflict) -> None:
         """The branch's changes go again, under the version that they were decided against."""
-        document = self._take_over(self._document(conflict), self._server(conflict), conflict.server_version)
+        server = self._server(conflict)
+        document = self._take_over(self._document(conflict), server, conflict.server_version)
         held = self._held(conflict)
         if conflict.local_data is not None:
             changed_here = frozenset(field for request in held for field in request.body)
             self._write_local(conflict, document, keep=changed_here)
+        seen: set[str] = set()
         for request in held:
-            self._send_again(request)
+            tables = {field for field, value in request.body.items() if is_rows(value)} - seen
+            seen |= tables
+            self._send_again(request, base=self._rebased(request, server, tables))
+
+    def _rebased(self, request: Request, server: Json, tables: Collection[str]) -> Json | None:
+        """Its base with the tables as the server has them: these become the branch's, row for row."""
+        if not tables or request.base is None:
+            return request.base
+        document = self._store.document(str(request.line))
+        if document is None:
+            return request.base
+        base, rows = dict(request.base), dict(document.rows)
+        for table in tables:
+            ours = {central: local for local, central in rows.items()}
+            theirs = server.get(table) or ()
+            rows |= {str(row["name"]): str(row["name"]) for row in theirs if str(row["name"]) not in ours}
+            base[table] = [{**row, "name": ours.get(str(row["name"]), row["name"])} for row in theirs]
+        self._store.put_document(replace(document, rows=rows))
+        return base
 
     def _server_here(self, conflict: Conflict) -> None:
         document = self._take_over(self._document(conflict), self._server(conflict), conflict.server_version)
@@ -298,17 +338,19 @@ class Resolutions:
         """Gone at the central: the branch's document is created there as it stands here."""
         document = self._document(conflict)
         if conflict.local_data is None:
-            raise NotAllowed("The document is deleted here as well.")
+            self._decided(conflict)
+            return
         schema = self._ports.policies.schema(document.doctype)
         body = document_body(conflict.local_data, schema)
         self._store.put_document(replace(document, central_name=None, version=None, base=None, rows={}))
-        first, *rest = self._held(conflict)
+        held = self._held(conflict)
+        first, *rest = held
         now = self._store.now()
         for request in rest:
             self._store.replace(move(request, Status.MERGED, merged_into=first.id, closed_at=now))
             self._store.set_links(request.id, request.seq, ())
             self._store.release(request.id)
-        latest = rest[-1] if rest else first
+        known = [link for request in reversed(held) for link in request.links]
         self._send_again(
             first,
             operation=Operation.CREATE,
@@ -316,7 +358,8 @@ class Resolutions:
             path=document_path(document.doctype),
             body=body,
             base=None,
-            links=latest.links,
+            links=document_links(body, schema, known),
+            unique={field: value for field, value in first.unique.items() if field in body},
         )
 
     def _deleted_here(self, conflict: Conflict) -> None:
@@ -329,39 +372,69 @@ class Resolutions:
     def _restored_here(self, conflict: Conflict) -> None:
         server = self._server(conflict)
         document = self._take_over(self._document(conflict), server, conflict.server_version, deleted=False)
-        values = {**self._in_local_names(document, server), "docstatus": server.get("docstatus") or 0}
-        self._ports.documents.restore(document.doctype, document.local_name, values)
+        schema = self._ports.policies.schema(document.doctype)
+        values = in_local_names(self._store, server, schema, document.rows)
+        self._ports.documents.restore(
+            document.doctype, document.local_name, {**values, "docstatus": _docstatus(server)}
+        )
+        self._match_rows(conflict, document)
         self._decided(conflict)
 
     def _create_becomes_update(self, conflict: Conflict) -> None:
-        """The central's document is ours: it gets what was to be created."""
+        """The central's document is ours: it gets what stands here."""
+        if conflict.local_data is None:
+            # Made and deleted again here, while the central has another: there is nothing to send.
+            self._decided(conflict)
+            return
         server = self._server(conflict)
         document = self._take_over(self._document(conflict), server, conflict.server_version)
+        schema = self._ports.policies.schema(document.doctype)
         first, *rest = self._held(conflict)
-        body = {field: value for field, value in first.body.items() if field not in ("name", "docstatus")}
-        self._store.put_document(replace(document, rows=row_names(body, server, {})))
-        path = document_path(document.doctype, document.central_name)
-        operation = Operation.SUBMIT if first.body.get("docstatus") else Operation.UPDATE
-        base = {field: server.get(field) for field in body if not is_rows(body[field])}
-        self._send_again(first, operation=operation, method="PUT", path=path, body=body, base=base)
+        if first.operation is Operation.CREATE:
+            body = {field: value for field, value in first.body.items() if field not in ("name", "docstatus")}
+            operation = Operation.SUBMIT if first.body.get("docstatus") else Operation.UPDATE
+        elif first.operation is Operation.RENAME:
+            self._over_server(conflict)
+            return
+        else:
+            body, operation = synced_values(conflict.local_data, schema), first.operation
+        ours = in_central_names(self._store, body, schema)
+        self._store.put_document(replace(document, rows=row_names(ours, server, {})))
+        tables = {field for field, value in body.items() if is_rows(value)}
+        base = self._rebased(
+            replace(first, base={field: server.get(field) for field in body}), server, tables
+        )
+        self._send_again(
+            first,
+            operation=operation,
+            method="PUT",
+            path=document_path(document.doctype, document.central_name),
+            body=body,
+            base=base,
+            links=document_links(body, schema, first.links),
+        )
         for request in rest:
             self._send_again(request)
 
     def _state_here(self, conflict: Conflict) -> None:
+        """The values first: what is submitted does not take them any more."""
         document = self._document(conflict)
         server = self._server(conflict)
         current = self._ports.documents.current(document.doctype, document.local_name)
-        wanted = server.get("docstatus") or 0
         document = self._take_over(document, server, conflict.server_version)
-        if current is not None and (current.get("docstatus") or 0) != wanted:
-            self._ports.documents.set_docstatus(document.doctype, document.local_name, wanted)
-        if wanted == 0:
+        if current is not None:
             self._write_local(conflict, document, keep=frozenset())
+            if _docstatus(current) != _docstatus(server):
+                self._ports.documents.set_docstatus(document.doctype, document.local_name, _docstatus(server))
         self._decided(conflict)
 
     def _call_again(self, conflict: Conflict) -> None:
         for request in self._held(conflict):
             self._send_again(request)
+
+
+def _docstatus(document: Json) -> int:
+    return int(document.get("docstatus") or 0)
 
 
 _CarryOut = Callable[[Resolutions, Conflict], None]

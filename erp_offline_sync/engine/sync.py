@@ -142,6 +142,8 @@ class SyncEngine:
                 self._place_all()
             idle_since = idle_since if idle_since is not None else clock.monotonic()
             patience = linger if usable and self.line.breaker.closed else linger_offline
+            if usable and doctypes is not None:
+                return "done"
             wait = self._until_due(usable)
             left = idle_since + patience - clock.monotonic()
             if wait is None or left <= 0 or (usable and wait > left):
@@ -234,7 +236,7 @@ class SyncEngine:
                 horizon=self._ports.config.horizon,
                 doctypes=doctypes,
             )
-            batch = self._store.claim(self._trial_first(due), self._delivery.token)
+            batch = self._store.claim(self._trial_first(due, doctypes), self._delivery.token)
         if not batch:
             return False
         self._total = self._stats.processed + len(batch)
@@ -249,13 +251,16 @@ class SyncEngine:
     def _batch_size(self) -> int:
         return 1 if self.line.breaker.half_open else self._ports.config.sync_batch_size
 
-    def _trial_first(self, due: list[Request]) -> list[Request]:
-        """After an outage another request than the last that failed is tried, where there is one."""
+    def _trial_first(self, due: list[Request], doctypes: Collection[str] | None) -> list[Request]:
+        """After an outage another request than those that failed is tried, where there is one."""
         breaker = self.line.breaker
-        if not breaker.half_open or len(due) != 1 or due[0].id != breaker.last_failed:
+        if not breaker.half_open or not due or due[0].id not in breaker.failed:
             return due
-        more = self._store.due(self._store.now(), limit=2, horizon=self._ports.config.horizon)
-        return [request for request in more if request.id != breaker.last_failed][:1] or due
+        limit = len(breaker.failed) + 1
+        horizon = self._ports.config.horizon
+        more = self._store.due(self._store.now(), limit=limit, horizon=horizon, doctypes=doctypes)
+        trial = breaker.trial([request.id for request in more])
+        return [request for request in more if request.id == trial] or due
 
     def _deliver(self, request: Request) -> None:
         self._renew()

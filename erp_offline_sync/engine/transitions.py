@@ -62,7 +62,14 @@ ALLOWED: Mapping[Status, frozenset[Status]] = {
     ),
     Status.CONFLICT: frozenset({Status.CONFLICT, Status.PENDING, Status.SYNCED, Status.MERGED, *_BY_PEOPLE}),
     Status.NEEDS_ATTENTION: frozenset(
-        {Status.NEEDS_ATTENTION, Status.PENDING, Status.MERGED, Status.SYNCED, *_BY_PEOPLE}
+        {
+            Status.NEEDS_ATTENTION,
+            Status.PENDING,
+            Status.IN_DOUBT,
+            Status.MERGED,
+            Status.SYNCED,
+            *_BY_PEOPLE,
+        }
     ),
     Status.SYNCED: frozenset(),
     Status.MERGED: frozenset(),

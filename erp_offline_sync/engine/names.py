@@ -1,0 +1,91 @@
+"""One document under the names of both sites: links and child rows, here and there.
+
+Names of linked documents differ between the sites, so that two values of a link field are compared and written
+only after one was brought to the other's names. Works inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from .model import Json, Link, Schema
+from .ports import Store
+from .values import is_rows, synced_values
+
+__all__ = ["document_links", "in_central_names", "in_local_names"]
+
+_Named = Callable[[str, str], str]
+"""(doctype, name on one side) → name on the other."""
+
+
+def in_central_names(store: Store, values: Json, schema: Schema | None) -> dict[str, Any]:
+    """The branch's values with links under the names that the central has; rows keep the names they have here."""
+
+    def named(doctype: str, name: str) -> str:
+        document = store.document_named(doctype, name)
+        return (document.central_name if document else None) or name
+
+    return _translated(values, schema, named)
+
+
+def in_local_names(
+    store: Store, central: Json, schema: Schema | None, rows: Mapping[str, str]
+) -> dict[str, Any]:
+    """The central's synced values with links and rows under the names they have here. `rows`: local → central."""
+
+    def named(doctype: str, name: str) -> str:
+        known = [each for each in store.documents_at_central(doctype, [name]) if not each.deleted]
+        return known[0].local_name if known else name
+
+    values = _translated(synced_values(central, schema), schema, named)
+    local_rows = {name: local for local, name in rows.items()}
+    return {
+        field: [{**row, "name": local_rows.get(str(row.get("name")))} for row in value]
+        if value and is_rows(value)
+        else value
+        for field, value in values.items()
+    }
+
+
+def document_links(values: Json, schema: Schema | None, known: Iterable[Link] = ()) -> tuple[Link, ...]:
+    """What a document of this site links to: by its schema, and by the `known` links that its values still hold."""
+    found = {link.path: link for link in known if _value_at(values, link.path) == link.name}
+    if schema is not None:
+        found |= {link.path: link for link in _by_schema(values, schema, "")}
+    return tuple(found.values())
+
+
+def _by_schema(values: Json, schema: Schema, prefix: str) -> Iterator[Link]:
+    for field, doctype in schema.links.items():
+        if values.get(field):
+            yield Link(path=f"{prefix}{field}", doctype=doctype, name=str(values[field]))
+    for table, row_schema in schema.tables.items():
+        for position, row in enumerate(values.get(table) or ()):
+            yield from _by_schema(row, row_schema, f"{prefix}{table}.{position}.")
+
+
+def _value_at(values: Json, path: str) -> Any:
+    table, _, rest = path.partition(".")
+    value = values.get(table)
+    if not rest:
+        return value
+    position, _, field = rest.partition(".")
+    if not value or not is_rows(value) or not position.isdigit() or int(position) >= len(value):
+        return None
+    return value[int(position)].get(field)
+
+
+def _translated(values: Json, schema: Schema | None, named: _Named) -> dict[str, Any]:
+    changed = dict(values)
+    if schema is None:
+        return changed
+    for field, doctype in schema.links.items():
+        name = changed.get(field)
+        if isinstance(name, str) and name:
+            changed[field] = named(doctype, name)
+    for table, row_schema in schema.tables.items():
+        rows = changed.get(table)
+        if rows and is_rows(rows):
+            changed[table] = [_translated(row, row_schema, named) for row in rows]
+    return changed
