@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -92,7 +93,7 @@ class RegisteredHooks:
             try:
                 answer = hook(conflict.id, data)
                 if inspect.isawaitable(answer):
-                    answer = asyncio.run(_awaited(answer))
+                    answer = _wait_for(answer)
                 resolution = read_answer(answer)
             except InvalidRequest as nonsense:
                 return {"error": str(nonsense), "by": name}
@@ -103,8 +104,17 @@ class RegisteredHooks:
         return None
 
 
-async def _awaited(answer: Any) -> Any:
-    return await answer
+def _wait_for(answer: Awaitable[Any]) -> Any:
+    async def awaited() -> Any:
+        return await answer
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(awaited())
+    # A loop runs in this thread already, as in a notebook, and cannot be entered twice.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(awaited())).result()
 
 
 class StopFlag:
