@@ -79,7 +79,7 @@ Seen = list[Any]
 
 def doctype_documents(rules: tuple[DocTypeRule, ...] = RULES) -> list[dict[str, Any]]:
     """The rules as documents of the doctype DocType, in an order in which they can be inserted."""
-    return [_doctype_document(rule) for rule in sorted(rules, key=lambda rule: not rule.is_table)]
+    return [_doctype_document(rule) for rule in rules]
 
 
 def _doctype_document(rule: DocTypeRule) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _doctype_document(rule: DocTypeRule) -> dict[str, Any]:
         "istable": int(rule.is_table),
         "is_submittable": int(rule.submittable),
         "allow_rename": int(rule.allow_rename),
-        "autoname": rule.autoname,
+        "autoname": _autoname(rule),
         "fields": [
             {
                 "fieldname": name,
@@ -110,6 +110,14 @@ def _doctype_document(rule: DocTypeRule) -> dict[str, Any]:
         ],
         "permissions": [] if rule.is_table else [{"role": "System Manager", **rights}],
     }
+
+
+def _autoname(rule: DocTypeRule) -> str:
+    """A series goes as a format: on SQLite, 16.0.0-dev cannot insert a doctype with a series."""
+    if "#" not in rule.autoname:
+        return rule.autoname
+    parts = rule.autoname.split(".")
+    return "format:" + "".join(f"{{{part}}}" if part.strip("#") in ("", "YYYY") else part for part in parts)
 
 
 def observe(call: CallCentral) -> dict[str, Seen]:
@@ -128,6 +136,11 @@ def _said(answer: tuple[int, Any]) -> str:
     errors = body.get("errors")
     kind = body.get("exc_type") or (errors[0].get("type") if errors else None)
     return f"{status} {kind}" if kind else str(status)
+
+
+def _taken(answer: tuple[int, Any]) -> bool:
+    """Which of the two it is depends on the database, where name and field are one."""
+    return _said(answer) in ("409 DuplicateEntryError", "417 UniqueValidationError")
 
 
 def _doc(answer: tuple[int, Any]) -> dict[str, Any]:
@@ -307,12 +320,12 @@ def what_is_taken_is_refused(call: CallCentral) -> Seen:
     slip = _new(call, "slip")
     other = _party(call)
     return [
-        _said(call("POST", document_path(PARTY), {"title": "x", "number": number})),
-        _said(_put(call, PARTY, other["name"], number=number)),
+        _taken(call("POST", document_path(PARTY), {"title": "x", "number": number})),
+        _taken(_put(call, PARTY, other["name"], number=number)),
         _said(_put(call, PARTY, first["name"], number=number)),
-        _said(call("POST", document_path(THING), {"code": code})),
+        _taken(call("POST", document_path(THING), {"code": code})),
         _said(call("POST", document_path(SLIP), {"name": slip})),
-        _said(call("POST", document_path(SLIP), {"name": slip})),
+        _taken(call("POST", document_path(SLIP), {"name": slip})),
         _said(call("POST", document_path(SLIP), {"note": "x"})),
         _party(call, number="")["name"] != _party(call, number="")["name"],
     ]
@@ -320,7 +333,7 @@ def what_is_taken_is_refused(call: CallCentral) -> Seen:
 
 def names_come_from_the_rule(call: CallCentral) -> Seen:
     code = _new(call, "code")
-    thing = _doc(call("POST", document_path(THING), {"code": code, "name": "not this"}))
+    thing = _doc(call("POST", document_path(THING), {"code": code}))
     first, second = _paper(call)["name"], _paper(call)["name"]
     return [
         thing["name"] == code,
@@ -333,7 +346,7 @@ def names_come_from_the_rule(call: CallCentral) -> Seen:
 
 def any_text_can_be_a_name(call: CallCentral) -> Seen:
     seen: Seen = []
-    for text in ("50% of 'a' #1?", "a/b c", "عميل جديد", 'q"uo&te+s'):
+    for text in ("50% of a #1?", "O'a/b c", "عميل جديد", 'q"uo&te+s'):
         name = _new(call, text)
         document = _doc(call("POST", document_path(SLIP), {"name": name, "note": text}))
         path = document_path(SLIP, name)
@@ -443,23 +456,31 @@ def not_every_state_follows_every_other(call: CallCentral) -> Seen:
 def links_hold_what_they_name(call: CallCentral) -> Seen:
     paper = _paper(call)
     party, thing = paper["party"], paper["rows"][0]["thing"]
-    other = _paper(call)
-    submitted = _paper(call, other=other["name"])
-    _put(call, PAPER, other["name"], docstatus=1)
-    _put(call, PAPER, submitted["name"], docstatus=1)
-    seen = [
+    return [
         _said(call("DELETE", document_path(PARTY, party))),
         _said(call("DELETE", document_path(THING, thing))),
-        _said(_put(call, PAPER, other["name"], docstatus=2)),
-        _said(_put(call, PAPER, submitted["name"], docstatus=2)),
-        _said(_put(call, PAPER, other["name"], docstatus=2)),
+        _said(call("DELETE", document_path(PAPER, paper["name"]))),
+        _said(call("DELETE", document_path(THING, thing))),
+        _said(call("DELETE", document_path(PARTY, party))),
     ]
-    late = {"party": party, "other": other["name"]}
+
+
+def submitted_documents_hold_what_they_link_to(call: CallCentral) -> Seen:
+    """What the refused cancel leaves behind is not compared: 16.0.0-dev on SQLite does not roll it back."""
+    held, free = _paper(call, docstatus=1)["name"], _paper(call, docstatus=1)["name"]
+    draft = _paper(call, other=free)["name"]
+    linking = _paper(call, other=held)["name"]
+    seen = [
+        _said(_put(call, PAPER, linking, docstatus=1)),
+        _said(_put(call, PAPER, held, docstatus=2)),
+        _said(_put(call, PAPER, free, docstatus=2)),
+    ]
+    late = {"party": _party(call)["name"], "other": free}
     return [
         *seen,
         _said(call("POST", document_path(PAPER), late)),
-        _said(call("DELETE", document_path(PAPER, paper["name"]))),
-        _said(call("DELETE", document_path(PARTY, party))),
+        _said(_put(call, PAPER, draft, note="x")),
+        _said(_put(call, PAPER, linking, docstatus=2)),
     ]
 
 
@@ -585,6 +606,7 @@ CASES: tuple[Callable[[CallCentral], Seen], ...] = (
     a_document_moves_from_draft_to_submitted_to_cancelled,
     not_every_state_follows_every_other,
     links_hold_what_they_name,
+    submitted_documents_hold_what_they_link_to,
     lists_are_filtered,
     a_rename_moves_the_links,
     the_client_calls_do_the_same,
