@@ -353,7 +353,7 @@ def _pair(text: str) -> tuple[str, str]:
     type=click.FloatRange(min=0),
     default=0.0,
     metavar="SECONDS",
-    help="Stay for retries that fall due within so many seconds.",
+    help="Stay so long for retries that fall due, and for a line that is down.",
 )
 @click.option(
     "--hooks",
@@ -422,20 +422,25 @@ def _url(outbox: bootstrap.Assembled) -> str:
 def _ended(report: RunReport, told: Json) -> str:
     if report.reason == "done":
         return "Done:"
-    if report.reason == "busy":
-        return "Another run is at work, this one did nothing:"
-    if told["line"] != "closed":
+    if told["line"] == "open":
         return f"The central cannot be used ({told['reason']}):"
+    if report.reason in _OTHER_RUN:
+        return "Another run is at work, this one did nothing more:"
     return f"Ended ({report.reason}):"
+
+
+_OTHER_RUN = ("busy", "lease lost")
 
 
 def _exit_code(store: Store, report: RunReport, told: Json) -> int:
     with store.transaction():
         breaker = kept_breaker(store.get_meta(BREAKER))
-    if report.reason in ("busy", "lease lost") or report.reason.startswith("paused") or breaker.at_fault:
+    if report.reason.startswith("paused") or breaker.at_fault:
         return REFUSED
-    if not breaker.closed and told["pendingCount"]:
+    if breaker.state == "open" and told["pendingCount"]:
         return OFFLINE
+    if report.reason in _OTHER_RUN:
+        return REFUSED
     return NEEDS_PERSON if told["totals"]["held"] else DONE
 
 

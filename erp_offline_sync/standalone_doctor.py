@@ -172,6 +172,17 @@ def _unusable(reply: Reply, verdict: Verdict, message: str) -> Check:
             "certificate, or this machine's clock, is wrong."
         )
         return Check(name="tls", state=PROBLEM, message=f"{message}.", todo=todo)
+    if reply.status == 200 and not reply.is_json:
+        todo = (
+            "Something between answers with a page: log in to this network's portal, or correct CENTRAL_URL. "
+            "Requests wait meanwhile."
+        )
+        return Check(
+            name="connection",
+            state=OFFLINE,
+            message="A page came where the central should answer.",
+            todo=todo,
+        )
     name = "credentials" if verdict is Verdict.CREDENTIALS else "connection"
     said = message.rstrip(".") or verdict.value
     return Check(
