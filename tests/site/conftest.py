@@ -80,9 +80,12 @@ def redis_down(rig):
 
 
 @pytest.fixture
-def fresh_outbox(rig):
-    """An empty outbox and no test document on either site, before the test and after it."""
+def fresh_outbox(rig, request):
+    """An empty outbox and no test document on either site, before the test and after it. Nothing is captured,
+    unless the test asks for `settings` or `connected`."""
     _let_go()
+    if "settings" not in request.fixturenames:
+        rig.set_up_branch([], enabled=0)
     rig.empty()
     yield
     _let_go()
@@ -91,11 +94,9 @@ def fresh_outbox(rig):
 
 @pytest.fixture
 def settings(rig, fresh_outbox):
-    """`settings(policies=[…], **values)` saves the branch's settings, with this central and sensible policies
-    where nothing else is said. Taken back after the test."""
-    yield rig.set_up_branch
-    _let_go()
-    rig.set_up_branch([], enabled=0)
+    """`settings(policies=[…], **values)` makes the branch's settings: the defaults, this central, sensible
+    policies, and what is said here."""
+    return rig.set_up_branch
 
 
 @pytest.fixture

@@ -74,6 +74,23 @@ def test_a_process_of_the_branch_can_be_killed_and_its_transaction_with_it(branc
     assert branch.count("Shop Note") == 0
 
 
+def test_a_run_is_killed_after_the_step_asked_for_and_the_next_one_goes_through(branch, connected):
+    """Numbers, names and effects name the same steps in every run, so a test can kill at each in turn."""
+    whole = branch.kill_at("never")
+    assert not whole.killed
+    assert whole.steps.count("commit") > 2
+    second = branch.kill_at(2, later=300)
+    assert (second.killed, second.steps) == (True, whole.steps[:2])
+    effect = branch.kill_at("effect#1", later=600)
+    assert (effect.killed, effect.steps[-1], len(effect.steps)) == (
+        True,
+        "commit",
+        whole.steps.index("commit") + 1,
+    )
+    assert branch.sync() == "busy"
+    assert branch.sync(later=900) == "done"
+
+
 def test_a_web_server_goes_down_hangs_and_comes_back(central):
     import pytest
     import requests

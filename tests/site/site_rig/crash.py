@@ -3,6 +3,7 @@
 A step is a call of the store, the central or the documents port, or a commit: what has an effect outside the process. Each is
 written to a log, numbered from 1, when it is done; the process kills itself with SIGKILL right after the step
 asked for: by number ("7"), by name ("central.deliver"), or by name and occurrence ("commit#3"). "never" only logs.
+"effect#3" is the third step that leaves a trace outside the process: a commit, or a call of the central.
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ class Crash:
         self._seen[name] += 1
         with self._log.open("a") as log:
             log.write(f"{name}\n")
-        if self._at in (str(self._steps), name, f"{name}#{self._seen[name]}"):
+        reached = {str(self._steps), name, f"{name}#{self._seen[name]}"}
+        if name == "commit" or name.startswith("central."):
+            self._seen["effect"] += 1
+            reached.add(f"effect#{self._seen['effect']}")
+        if self._at in reached:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def watch(self, owner: type, method: str, name: str) -> None:

@@ -11,13 +11,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from .services import ServiceFailed
-from .shadow import Bench, RigFailed, Shadow, plans
+from .shadow import Bench, RigFailed, Shadow, copy_checkout, plans
 
 _ROOT = Path(__file__).resolve().parents[3]
 _SITE_TESTS = "tests/site"
@@ -38,8 +39,11 @@ def main(argv: list[str] | None = None) -> int:
             return 2
     records = []
     try:
-        for bench in benches:
-            records.append(_run_bench(bench, options))
+        with tempfile.TemporaryDirectory(prefix="eos-checkout-") as frozen:
+            # An edit during a run, or between two benches, would have them run different things.
+            copy_checkout(_ROOT, Path(frozen))
+            for bench in benches:
+                records.append(_run_bench(bench, Path(frozen), options))
     except (RigFailed, ServiceFailed) as error:
         print(error, file=sys.stderr)
         return 1
@@ -47,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         print("interrupted; everything that was started has been ended", file=sys.stderr)
         return 130
     problems = judge(records)
-    if not (options.expression or options.paths or options.keep):
+    if not (options.expression or options.paths or options.pytest or options.exit_first or options.keep):
         _write_report(records)
     for line in problems:
         print(line, file=sys.stderr)
@@ -101,10 +105,12 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
         "--keep", action="store_true", help="leave the sites up after the tests, until Ctrl-C"
     )
     parser.add_argument("--fresh", action="store_true", help="make the sites anew")
-    return parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    split = words.index("--") if "--" in words else len(words)
+    return parser.parse_args(words[:split], argparse.Namespace(pytest=words[split + 1 :]))
 
 
-def _run_bench(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
+def _run_bench(bench: Bench, checkout: Path, options: argparse.Namespace) -> dict[str, Any]:
     began = time.monotonic()
 
     def say(text: str) -> None:
@@ -112,10 +118,10 @@ def _run_bench(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
 
     say(f"Frappe {bench.frappe} on {bench.database}")
     record: dict[str, Any] = {"path": str(bench.path), "frappe": bench.frappe, "database": bench.database}
-    with Shadow(bench, _ROOT, home(), say).open(fresh=options.fresh) as shadow:
+    with Shadow(bench, checkout, home(), say).open(fresh=options.fresh) as shadow:
         shadow.ensure_pytest()
         record |= _run_part(shadow, options, erpnext=False, say=say)
-        if "erpnext" in bench.apps and _has_tests(_ROOT / _ERPNEXT_TESTS):
+        if "erpnext" in bench.apps and _has_tests(checkout / _ERPNEXT_TESTS):
             record["erpnext"] = _run_part(shadow, options, erpnext=True, say=say)
     return record
 
@@ -130,7 +136,7 @@ def _run_part(shadow: Shadow, options: argparse.Namespace, *, erpnext: bool, say
     if not erpnext:
         arguments.append(f"--ignore={shadow.copy / _ERPNEXT_TESTS}")
     arguments += ["-k", options.expression] if options.expression else []
-    arguments += ["-x"] if options.exit_first else []
+    arguments += [*(["-x"] if options.exit_first else []), *options.pytest]
     code, report = shadow.run_tests(sites, arguments)
     counts = Counter(report["outcomes"].values())
     # 0: all passed, 1: some failed (they are counted); anything else, or a file that could not be collected,

@@ -135,6 +135,13 @@ def mirror(source: Path, target: Path) -> None:
             mirror(source / name, target / name)
 
 
+def copy_checkout(source: Path, target: Path) -> None:
+    """What of this project runs inside a bench."""
+    for name in _COPIED:
+        if (source / name).exists():
+            mirror(source / name, target / name)
+
+
 def fingerprint(*folders: Path) -> str:
     """What a site is made from: every file below but the code that a migrate does not look at."""
     digest = hashlib.sha256()
@@ -205,9 +212,7 @@ class Shadow:
         for app in self.bench.apps:
             if app not in (APP, TEST_APP):
                 _link(self.folder / "apps" / app, self.bench.path / "apps" / app)
-        for name in _COPIED:
-            if (self._checkout / name).exists():
-                mirror(self._checkout / name, self.copy / name)
+        copy_checkout(self._checkout, self.copy)
         test_app = self.copy / "tests" / "site" / "test_app"
         _link(self.folder / "apps" / TEST_APP, test_app)
         apps = [app for app in self.bench.apps if app not in (APP, TEST_APP)] + [TEST_APP]

@@ -1,0 +1,24 @@
+"""Conflict hooks as an app of the branch would have them; tests have the site keep them by their path."""
+
+import frappe
+
+NOT_A_FUNCTION = "server_wins"
+
+
+def local_wins(conflict_id: str, conflict: dict) -> dict:
+    return {"resolution": "local_wins"}
+
+
+def raises(conflict_id: str, conflict: dict) -> dict:
+    raise RuntimeError(f"cannot decide {conflict['local_data']}")
+
+
+def answers_nonsense(conflict_id: str, conflict: dict) -> dict:
+    return {"resolution": "whatever"}
+
+
+def becomes_guest(conflict_id: str, conflict: dict) -> dict:
+    """A hook that does not clean up: another user, and a write nobody asked for."""
+    frappe.get_doc({"doctype": "ToDo", "description": "left by a hook"}).insert(ignore_permissions=True)
+    frappe.set_user("Guest")
+    return {"resolution": "server_wins"}
