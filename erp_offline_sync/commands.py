@@ -19,7 +19,7 @@ def _on_site(context, work):
 
     from erp_offline_sync.engine.errors import OfflineSyncError, TakesAlong
 
-    site = get_site(context)
+    site = get_site(frappe._dict(context))
     frappe.init(site=site)
     frappe.connect()
     try:
