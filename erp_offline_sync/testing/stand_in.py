@@ -319,10 +319,14 @@ class StandInCentral:
 
     def _wall_clock(self) -> str:
         # str() leaves out microseconds that are zero, as the framework does.
-        return str(self.moment().astimezone(ZoneInfo(self.zone)).replace(tzinfo=None))
+        return str(self._at_the_wall(self.moment()))
+
+    def _at_the_wall(self, moment: datetime) -> datetime:
+        return moment.astimezone(ZoneInfo(self.zone)).replace(tzinfo=None)
 
     def today(self) -> str:
-        return self._wall_clock()[:10]
+        """The central's date, as its own people see it."""
+        return str(self._at_the_wall(self.clock() + self.clock_offset).date())
 
     # requests
 
