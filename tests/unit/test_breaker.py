@@ -110,6 +110,27 @@ def test_a_trial_that_fails_opens_it_again() -> None:
     assert breaker.next_probe_at == NOON + seconds(7)
 
 
+def test_a_trial_is_one_that_did_not_fail_else_the_one_that_failed_longest_ago() -> None:
+    breaker = Breaker(failed=("a", "b", "c"))
+    assert breaker.trial(["c", "x", "a"]) == "x"
+    assert breaker.trial(["c", "b"]) == "b"
+    assert breaker.trial([]) is None
+
+
+def test_what_showed_that_the_central_is_busy_is_not_the_next_trial() -> None:
+    """One request that something on the way always refuses must not be the only one that is tried."""
+    breaker = CLOSED.trip(NOON, "busy", random=0, request_id="a").probe_answered()
+    assert breaker.trial(["a", "b"]) == "b"
+
+
+def test_only_the_latest_failed_requests_are_remembered() -> None:
+    breaker = CLOSED
+    for number in range(50):
+        breaker = breaker.request_failed(f"r{number}", NOON, random=0)
+    assert len(breaker.failed) == 20
+    assert breaker.last_failed == "r49"
+
+
 REASONS = st.sampled_from(["offline", "busy", "failing", "credentials", "configuration"])
 
 
