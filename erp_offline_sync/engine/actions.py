@@ -152,8 +152,12 @@ def send_whole(ports: Ports, request_id: str, *, by: str) -> Request:
             replaces=request.key,
             wire=None,
             retry_count=0,
+            contentions=0,
+            restamps=0,
+            unanswered=0,
             refused=False,
             sends=0,
+            sent_at=None,
             error_message=None,
             error_type=None,
         )

@@ -63,6 +63,7 @@ def merge(first: Request, later: Request, *, new_key: str, now: datetime) -> tup
             "retry_count": 0,
             "contentions": 0,
             "restamps": 0,
+            "unanswered": 0,
             "refused": False,
             "sends": 0,
             "sent_at": None,

@@ -285,9 +285,11 @@ class Delivery:
                 known = self._store.document(request.line) if request.line else None
             doctype = known.doctype if known else str(request.resource_type)
             central_name = name or (known.central_name if known else None) or request.resource_id
-            expected = answered or (_renamed(known, str(name)) if known else None)
+            expected = answered
             try:
                 answered = self._lookup.fetch(doctype, str(central_name)) or answered
+                if expected is None and known is not None and answered is not None:
+                    expected = _renamed(known, answered)
             except CentralUnavailable:
                 # It had its effect all the same; the version is read before the next request about it.
                 answered = {**(answered or {}), "modified": None}
@@ -644,13 +646,13 @@ def _built(
     return replace(request, wire=wire)
 
 
-def _renamed(document: Document, name: str) -> Json | None:
-    """What is known of a document after its rename: the field that it is named by goes along."""
+def _renamed(document: Document, answered: Json) -> Json | None:
+    """What was known of a document, after its rename: a field that it is named by went along."""
     if document.base is None:
         return None
-    old = document.central_name
+    old, new = document.central_name, answered.get("name")
     return {
-        field: name if old and value == old and isinstance(value, str) else value
+        field: new if value == old and answered.get(field) == new else value
         for field, value in document.base.items()
     }
 

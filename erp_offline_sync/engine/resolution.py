@@ -43,6 +43,7 @@ _ANSWERED: Mapping[str, Any] = {
     "retry_count": 0,
     "contentions": 0,
     "restamps": 0,
+    "unanswered": 0,
     "refused": False,
     "sends": 0,
     "sent_at": None,
@@ -282,7 +283,14 @@ class Resolutions:
         if current is None:
             return
         schema = self._ports.policies.schema(document.doctype)
-        theirs = in_local_names(self._store, self._server(conflict), schema, document.rows)
+        server = self._server(conflict)
+        theirs = in_local_names(self._store, server, schema, document.rows)
+        # A field that it is named by follows the name, which stays what it is here.
+        keep |= {
+            field
+            for field, value in theirs.items()
+            if value == server["name"] and current.get(field) == document.local_name
+        }
         differing = moved_fields({**theirs, **synced_values(current, schema)}, theirs, schema)
         values = {field: theirs[field] for field in differing if field in theirs and field not in keep}
         if values:
@@ -307,6 +315,9 @@ class Resolutions:
         if conflict.local_data is not None:
             changed_here = frozenset(field for request in held for field in request.body)
             self._write_local(conflict, document, keep=changed_here)
+            if all(request.operation is Operation.UPDATE for request in held):
+                # Nor was the state changed here. What is cancelled there takes no change: that one is only tried.
+                self._move_here(document, server, unless=2)
         seen: set[str] = set()
         for request in held:
             tables = {field for field, value in request.body.items() if is_rows(value)} - seen
@@ -420,13 +431,17 @@ class Resolutions:
         """The values first: what is submitted does not take them any more."""
         document = self._document(conflict)
         server = self._server(conflict)
-        current = self._ports.documents.current(document.doctype, document.local_name)
         document = self._take_over(document, server, conflict.server_version)
-        if current is not None:
-            self._write_local(conflict, document, keep=frozenset())
-            if _docstatus(current) != _docstatus(server):
-                self._ports.documents.set_docstatus(document.doctype, document.local_name, _docstatus(server))
+        self._write_local(conflict, document, keep=frozenset())
+        self._move_here(document, server)
         self._decided(conflict)
+
+    def _move_here(self, document: Document, server: Json, *, unless: int | None = None) -> None:
+        """Bring the branch's document to the server's state."""
+        current = self._ports.documents.current(document.doctype, document.local_name)
+        wanted = _docstatus(server)
+        if current is not None and wanted != unless and _docstatus(current) != wanted:
+            self._ports.documents.set_docstatus(document.doctype, document.local_name, wanted)
 
     def _call_again(self, conflict: Conflict) -> None:
         for request in self._held(conflict):
