@@ -17,7 +17,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -204,7 +204,7 @@ class RestCentral:
         self._lock = threading.RLock()
         self._used = monotonic()
         self._user: str | None = None
-        self._zone: ZoneInfo | None = None
+        self._zone: tzinfo | None = None
         self._zone_name: str | None = None
         self._offset: ClockOffset | None = None
         self._offset_at = 0.0
@@ -321,7 +321,8 @@ class RestCentral:
             return
         self._zone_name = name
         try:
-            self._zone = ZoneInfo(name)
+            # Machines without a list of zones know this one all the same.
+            self._zone = timezone.utc if name == "UTC" else ZoneInfo(name)
         except (OSError, ValueError, LookupError):  # no such zone, or no zones on this machine
             self._zone = None
 

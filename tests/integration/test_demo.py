@@ -10,12 +10,15 @@ import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfoNotFoundError
 
 import pytest
 from till import ROOT, runner
 
+from erp_offline_sync.adapters import rest_central
 from erp_offline_sync.cli import main
 from erp_offline_sync.demo import LEDGER
+from erp_offline_sync.testing import stand_in
 
 COLUMNS = {
     "applied": ("Synced",),
@@ -122,6 +125,19 @@ def test_the_story_can_be_read_and_told_again_in_the_same_place(kept: Path, ledg
     ):
         assert words in result.stdout
     assert "Traceback" not in result.output
+
+
+def test_it_needs_no_list_of_time_zones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fresh machine may have none; the later write is told all the same."""
+
+    def none(key: str) -> None:
+        raise ZoneInfoNotFoundError(key)
+
+    monkeypatch.setattr(stand_in, "ZoneInfo", none)
+    monkeypatch.setattr(rest_central, "ZoneInfo", none)
+    result = runner().invoke(main, ["demo"])
+    assert result.exit_code == 0
+    assert "Ada Marsh (update_update): local_wins" in result.stdout
 
 
 def test_an_outbox_that_is_no_demo_is_never_written_over(tmp_path: Path) -> None:
