@@ -322,7 +322,9 @@ class StandInCentral:
         return str(self._at_the_wall(self.moment()))
 
     def _at_the_wall(self, moment: datetime) -> datetime:
-        return moment.astimezone(ZoneInfo(self.zone)).replace(tzinfo=None)
+        # Machines without a list of zones know this one all the same.
+        zone = timezone.utc if self.zone == "UTC" else ZoneInfo(self.zone)
+        return moment.astimezone(zone).replace(tzinfo=None)
 
     def today(self) -> str:
         """The central's date, as its own people see it."""
