@@ -10,6 +10,8 @@ import time
 import click
 
 DONE, REFUSED, NEEDS_PERSON, OFFLINE = 0, 1, 3, 4
+_BUDGET, _ONE_DAY = 600, 86_400
+"""Seconds that a run lasts at most: one of --forever, which then looks at its settings again; a single one."""
 
 
 def _on_site(context, work):
@@ -116,7 +118,7 @@ def show_status(as_json):
 @_json
 def run(forever, doctypes, as_json):
     """Send what is due, with a progress bar. Exits with 4 where the central cannot be reached."""
-    from erp_offline_sync import bootstrap, settings
+    from erp_offline_sync import bootstrap, settings, tasks
     from erp_offline_sync.adapters.run_control import RunControl
     from erp_offline_sync.engine.errors import SettingsError
     from erp_offline_sync.engine.status import sync_status
@@ -125,22 +127,18 @@ def run(forever, doctypes, as_json):
         raise SettingsError("This site is not enabled as a branch: see Offline Sync Settings.")
     control = RunControl()
     with control.listening(), _Progress(quiet=as_json or forever) as progress:
-        report = None
-        while report is None or (forever and not control.stop_reason()):
-            assembled = bootstrap.site(on_event=progress, control=control)
-            interval = assembled.ports.config.processing_interval / 1000
-            budget = 600 if forever else 3600
-            linger = interval if forever else 0
-            report = assembled.engine.run(
-                budget=budget,
-                linger=linger,
-                linger_offline=budget if forever else 0,
-                force=not forever and report is None,
-                doctypes=list(doctypes) or None,
-            )
+        assembled = bootstrap.site(on_event=progress, control=control)
+        report = assembled.engine.run(
+            budget=_BUDGET if forever else _ONE_DAY, force=not forever, doctypes=list(doctypes) or None
+        )
+        while forever and not control.stop_reason():
             assembled.ports.central.close()
-            if forever and not control.stop_reason():
-                _sleep_until_woken(assembled, control, interval)
+            _sleep_until_woken(assembled, control)
+            if tasks.why_no_run(settings.effective()) is None:
+                assembled = bootstrap.site(on_event=progress, control=control)
+                interval = assembled.ports.config.processing_interval / 1000
+                report = assembled.engine.run(budget=_BUDGET, linger=interval, linger_offline=_BUDGET)
+        assembled.ports.central.close()
     with assembled.ports.store.transaction():
         told = {**sync_status(assembled.ports.store), "ended": report.reason}
     stats = report.stats
@@ -151,16 +149,16 @@ def run(forever, doctypes, as_json):
             f"{report.reason}: {stats.success} sent, {stats.failure} failed, {stats.conflict} in conflict, {told['pendingCount']} waiting"
         ],
     )
+    if told["line"] != "closed":
+        return OFFLINE
     if told["totals"]["held"]:
         return NEEDS_PERSON
-    if report.reason in ("done", "time") or report.reason.startswith("stopped"):
-        return DONE
-    return OFFLINE if told["line"] != "closed" else REFUSED
+    return DONE if report.reason in ("done", "time") or report.reason.startswith("stopped") else REFUSED
 
 
-def _sleep_until_woken(assembled, control, interval):
+def _sleep_until_woken(assembled, control):
     """Between two runs of --forever: the processing interval, or less where a new row is there."""
-    until = time.monotonic() + interval
+    until = time.monotonic() + assembled.ports.config.processing_interval / 1000
     store = assembled.ports.store
     while time.monotonic() < until and not control.stop_reason():
         with store.transaction():

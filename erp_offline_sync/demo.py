@@ -519,7 +519,7 @@ class _Week:
             kept = ledger(store.counters())
         columns = ("captured", "applied", "merged", "decided", "discarded", "held", "waiting")
         counted = {column: int(getattr(kept, column)) for column in columns}
-        counted["conflicts"] = len(self._conflicts(pending=False)) + len(self._conflicts(pending=True))
+        counted["conflicts"] = len(self._conflicts(pending=False))
         counted["duplicates_at_central"] = self._duplicates()
         counted["attempts_while_offline"] = self._attempts_while_offline
         return counted

@@ -30,20 +30,26 @@ GRACE = 10
 """Seconds that a shutdown or a migration waits for the run in progress."""
 
 
-def run_offline_sync(trigger="tick", force=False, doctypes=None):
-    """One sync run. `trigger`: "tick" (the scheduler), "save" (after a commit), "person"; answers why it ended."""
-    values = settings.effective()
-    wakeup.clear_mark()
+def why_no_run(values, *, force=False):
+    """Why no run may begin now ("not a branch", "shutdown", "window"); None where one may."""
     if not settings.is_branch(values):
         return "not a branch"
     if stopping().is_set():
         return "shutdown"
+    if not force and settings.window_opens(values, now_datetime().time()):
+        return "window"
+    return None
+
+
+def run_offline_sync(trigger="tick", force=False, doctypes=None):
+    """One sync run. `trigger`: "tick" (the scheduler), "save" (after a commit), "person"; answers why it ended."""
+    values = settings.effective()
+    wakeup.clear_mark()
+    why = why_no_run(values, force=force)
+    if why:
+        return why
     if trigger == "tick" and not _interval_over(values):
         return "interval"
-    opens = None if force else settings.window_opens(values, now_datetime().time())
-    if opens:
-        _note_end(f"window, opens at {opens}")
-        return "window"
     user = frappe.session.user
     frappe.set_user("Administrator")
     try:
@@ -84,7 +90,7 @@ def _failed(title, message):
     frappe.db.rollback()
     frappe.logger(bootstrap.LOGGER).error("run failed: %s", message)
     frappe.log_error(title=f"Offline sync: {title}", message=message)
-    _note_end(message, failed=True)
+    _note_failure(message)
 
 
 def _place(error):
@@ -92,10 +98,10 @@ def _place(error):
     return " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-4:]))
 
 
-def _note_end(reason, *, failed=False):
+def _note_failure(message):
     store = own_store()
     with store.transaction():
-        kept = {"reason": reason, "failed": failed, "message": reason if failed else None}
+        kept = {"reason": message, "failed": True, "message": message}
         store.set_meta(status.LAST_RUN, canonical_json(kept))
 
 

@@ -16,7 +16,7 @@ from erp_offline_sync.adapters.standalone import RegisteredHooks
 from erp_offline_sync.engine.identity import canonical_json
 from erp_offline_sync.engine.model import Conflict
 from erp_offline_sync.engine.ports import Store
-from erp_offline_sync.engine.registry import HookRegistry
+from erp_offline_sync.engine.registry import HookRegistry, same_doctype
 
 __all__ = ["KEPT_HOOKS", "SiteHooks", "keep_hook", "kept_hooks", "registered", "remove_hook"]
 
@@ -40,9 +40,9 @@ def keep_hook(store: Store, doctype: str, path: str) -> None:
 def remove_hook(store: Store, doctype: str) -> bool:
     """Whether the site kept one."""
     kept = kept_hooks(store)
-    found = kept.pop(doctype, None) is not None
-    store.set_meta(KEPT_HOOKS, canonical_json(kept))
-    return found
+    left = {known: paths for known, paths in kept.items() if not same_doctype(known, doctype)}
+    store.set_meta(KEPT_HOOKS, canonical_json(left))
+    return len(left) < len(kept)
 
 
 def registered(registry: HookRegistry, store: Store) -> HookRegistry:

@@ -11,7 +11,7 @@ from typing import Any
 from .errors import InvalidRequest
 from .model import Conflict, Json, Resolution
 
-__all__ = ["Hook", "HookRegistry", "conflict_data", "read_answer"]
+__all__ = ["Hook", "HookRegistry", "conflict_data", "read_answer", "same_doctype"]
 
 Hook = Callable[[str, Mapping[str, Any]], Any]
 """`hook(conflict_id, conflict_data)` → `{"resolution": …}` or None; a coroutine is awaited by the caller."""
@@ -19,6 +19,11 @@ Hook = Callable[[str, Mapping[str, Any]], Any]
 
 def _key(doctype: str) -> str:
     return doctype.replace(" ", "").casefold()
+
+
+def same_doctype(one: str, other: str) -> bool:
+    """Whether both name one doctype: "SalesInvoice" and "Sales Invoice" do."""
+    return _key(one) == _key(other)
 
 
 class HookRegistry:

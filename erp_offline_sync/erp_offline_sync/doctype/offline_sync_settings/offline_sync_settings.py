@@ -6,7 +6,6 @@ stands there need not be entered twice.
 
 import json
 import re
-from urllib.parse import urlsplit
 
 import frappe
 from frappe import _
@@ -14,10 +13,9 @@ from frappe.model.document import Document
 from frappe.utils import cint
 
 from erp_offline_sync import policies
+from erp_offline_sync.adapters.rest_central import check_url
 from erp_offline_sync.engine.config import SETTINGS, parse
 from erp_offline_sync.engine.errors import SettingsError
-
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class OfflineSyncSettings(Document):
@@ -34,7 +32,6 @@ class OfflineSyncSettings(Document):
         ]
         if problems:
             frappe.throw("<br>".join(problems), title=_("The settings cannot be used"))
-        self.warn_of_plain_http()
 
     def on_update(self):
         publish_policies(self)
@@ -106,17 +103,6 @@ class OfflineSyncSettings(Document):
             problems += [f"{where}: {why}" for why in wrong_policy(row)]
         return problems
 
-    def warn_of_plain_http(self):
-        address = urlsplit(self.central_url)
-        if address.scheme == "http" and address.hostname not in LOOPBACK:
-            frappe.msgprint(
-                _(
-                    "The central is called without encryption: the API key and every document can be read on the way."
-                ),
-                indicator="orange",
-                alert=True,
-            )
-
     def effective(self, name):
         value = overrides().get(name)
         return self.get(name) if value is None else value
@@ -142,18 +128,11 @@ def publish_policies(settings=None):
 
 
 def why_url_refused(url):
-    """Why this cannot be the central's URL, for people; None where it can."""
+    """Why this cannot be the central's URL; None where it can. The rule is that of the central's adapter."""
     try:
-        address = urlsplit(url)
-        address.port  # noqa: B018 - reading it is the check
-    except ValueError:
-        return _("{0} is not a URL.").format(url)
-    if address.scheme not in ("http", "https") or not address.hostname:
-        return _("The central's URL begins with https:// and a host's name, not: {0}").format(url)
-    if address.username or address.password:
-        return _("The central's URL holds no user and no password: they have fields of their own.")
-    if address.query or address.fragment or ".." in address.path or any(c.isspace() for c in url):
-        return _("The central's URL holds no query, no fragment and no spaces: {0}").format(url)
+        check_url(url, allow_plain_http=bool(overrides().get("allow_plain_http")))
+    except SettingsError as error:
+        return f"{error}."
     return None
 
 
