@@ -143,6 +143,9 @@ class Delivery:
             if request.operation is Operation.DELETE:
                 raise _Gone
             raise _Held(f"{document.doctype} {name} is not at the central. Send it whole, or discard this.")
+        message = self._is_anothers(document.doctype, name, document.id)
+        if message:
+            raise _Held(message)
         before = self._before(document, name)
         if before is None:
             schema = self._ports.policies.schema(document.doctype)
@@ -159,10 +162,20 @@ class Delivery:
         central = self._lookup.fetch(link.doctype, link.name)
         if central is None:
             raise _Held(f"{link.doctype} {link.name}, which it links to, is not at the central.")
+        message = self._is_anothers(link.doctype, link.name, document.id)
+        if message:
+            raise _Held(message)
         before = self._before(document, link.name)
         if before is not None and not self._lookup.same_document(before, central, link.doctype):
             raise _Held(f"{link.doctype} {link.name}, which it links to, is another document at the central.")
         return str(self._link(request, document, before or central, central).central_name)
+
+    def _is_anothers(self, doctype: str, name: str, line: str | None) -> str | None:
+        """Why the central's document of that name cannot be the one of this line."""
+        other = self._lookup.other_owner(doctype, name, line)
+        if other is None:
+            return None
+        return f"{doctype} {name} at the central is {other.local_name} here. Rename one of them, then retry."
 
     def _link(self, request: Request, document: Document, before: Json, central: Json) -> Document:
         """The same document, as it was here before its open changes. Where the central's differs already, its
@@ -246,7 +259,7 @@ class Delivery:
             marked = move(
                 request, Status.IN_FLIGHT, sent_at=self._store.now(), sends=request.sends + 1, refused=False
             )
-            self._save(marked)
+            self.save(marked)
         return marked
 
     # after it was answered
@@ -262,7 +275,7 @@ class Delivery:
         answered = outcome is not None and outcome.verdict is not Verdict.NOT_SENT
         given_back = replace(self._noted(request, outcome), refused=answered or request.refused)
         with self._store.transaction():
-            self._save(move(given_back, Status.PENDING, readiness=Readiness.READY))
+            self.save(move(given_back, Status.PENDING, readiness=Readiness.READY))
         return Result.NONE
 
     def book(self, request: Request, outcome: Outcome) -> Result:
@@ -327,7 +340,7 @@ class Delivery:
             noted = with_note(
                 request, Attempt(at=now, event=event, status=outcome.status if outcome else None)
             )
-            self._save(
+            self.save(
                 move(
                     noted,
                     Status.SYNCED,
@@ -398,7 +411,7 @@ class Delivery:
             again = replace(
                 self._noted(request, outcome), restamps=request.restamps + 1, wire=None, refused=True
             )
-            self._save(move(again, Status.PENDING, readiness=Readiness.READY))
+            self.save(move(again, Status.PENDING, readiness=Readiness.READY))
         return Result.NONE
 
     def _missing(self, request: Request, outcome: Outcome) -> Result:
@@ -419,6 +432,9 @@ class Delivery:
 
     def found_by_name(self, request: Request, central: Json) -> Result:
         """A create's name or unique value belongs to this document: ours where it is equal, else a conflict."""
+        message = self._is_anothers(str(request.resource_type), str(central["name"]), request.line)
+        if message:
+            return self._needs_attention(request, Outcome(verdict=Verdict.TAKEN, message=message))
         if self.holds_create(request, central):
             return self._close(request, "arrived before", answered=central)
         return self.conflict(request, central)
@@ -475,7 +491,7 @@ class Delivery:
             if creator is not None:
                 waiting = replace(self._noted(request, outcome), refused=True, wire=None)
                 why = f"{creator.resource_type} {creator.resource_id}, which it links to"
-                self._save(
+                self.save(
                     move(
                         waiting,
                         Status.WAITING,
@@ -556,7 +572,7 @@ class Delivery:
 
     def _doubted(self, request: Request) -> Result:
         with self._store.transaction():
-            self._save(move(request, Status.IN_DOUBT, readiness=Readiness.READY, next_retry_at=None))
+            self.save(move(request, Status.IN_DOUBT, readiness=Readiness.READY, next_retry_at=None))
         return Result.NONE
 
     # helpers
@@ -583,13 +599,13 @@ class Delivery:
             )
             return self._wait(booked, waiting, wait)
         with self._store.transaction():
-            self._save(move(booked, Status.NEEDS_ATTENTION, readiness=Readiness.READY, next_retry_at=None))
+            self.save(move(booked, Status.NEEDS_ATTENTION, readiness=Readiness.READY, next_retry_at=None))
         return Result.FAILURE
 
     def _wait(self, request: Request, status: Status, seconds: float) -> Result:
         with self._store.transaction():
             at = self._store.now() + timedelta(seconds=seconds)
-            self._save(move(request, status, readiness=Readiness.READY, next_retry_at=at))
+            self.save(move(request, status, readiness=Readiness.READY, next_retry_at=at))
         return Result.FAILURE if status is Status.RETRY else Result.NONE
 
     def _noted(self, request: Request, outcome: Outcome | None) -> Request:
@@ -606,8 +622,12 @@ class Delivery:
         with self._store.transaction():
             return self._store.now()
 
-    def _save(self, request: Request) -> None:
-        if not self._store.replace(request, token=self.token):
+    def save(self, request: Request) -> None:
+        """Inside a transaction; raises LeaseLost."""
+        current = self._store.get(request.id)
+        # What came to wait for it while it was on its way may have raised its rank.
+        rank = request.rank if current is None else min(request.rank, current.rank)
+        if not self._store.replace(replace(request, rank=rank), token=self.token):
             raise LeaseLost("Another run took over this request.")
 
     def _stands(self, request: Request) -> tuple[Document, Json | None]:

@@ -45,13 +45,15 @@ class Doubts:
     def keep(self, request: Request, *, until: datetime | None = None) -> Result:
         """Still not known: looked up again at that time."""
         with self._store.transaction():
-            self._save(move(request, Status.IN_DOUBT, readiness=Readiness.READY, next_retry_at=until))
+            self._delivery.save(
+                move(request, Status.IN_DOUBT, readiness=Readiness.READY, next_retry_at=until)
+            )
         return Result.NONE
 
     def _again(self, request: Request) -> Result:
         """The same bytes once more."""
         with self._store.transaction():
-            self._save(move(request, Status.PENDING, readiness=Readiness.READY, next_retry_at=None))
+            self._delivery.save(move(request, Status.PENDING, readiness=Readiness.READY, next_retry_at=None))
         return Result.NONE
 
     def _not_there(self, request: Request) -> Result:
@@ -137,7 +139,9 @@ class Doubts:
     def _ask(self, request: Request, message: str) -> Result:
         with self._store.transaction():
             asked = replace(request, error_type=None, error_message=message, unanswered=0)
-            self._save(move(asked, Status.NEEDS_ATTENTION, readiness=Readiness.READY, next_retry_at=None))
+            self._delivery.save(
+                move(asked, Status.NEEDS_ATTENTION, readiness=Readiness.READY, next_retry_at=None)
+            )
         return Result.FAILURE
 
     def _document(self, request: Request) -> Document:
@@ -146,10 +150,6 @@ class Doubts:
         if document is None:
             raise LeaseLost(f"The document of request {request.id} is not known any more.")
         return document
-
-    def _save(self, request: Request) -> None:
-        if not self._store.replace(request, token=self._delivery.token):
-            raise LeaseLost("Another run took over this request.")
 
 
 _BY_OPERATION: Mapping[Operation, Callable[[Doubts, Request], Result]] = {

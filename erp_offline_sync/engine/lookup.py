@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from .classify import classify, read_document, read_names
 from .errors import CentralUnavailable
@@ -43,6 +41,12 @@ class Lookup:
             taken = {doc.central_name for doc in self._ports.store.documents_at_central(doctype, names)}
         return None if len(names) >= CREATED_SHOWN else [name for name in names if name not in taken]
 
+    def other_owner(self, doctype: str, central_name: str, line: str | None) -> Document | None:
+        """Another document of this site that the central's one is known to be."""
+        with self._ports.store.transaction():
+            known = self._ports.store.documents_at_central(doctype, [central_name])
+        return next((each for each in known if each.id != line and not each.deleted), None)
+
     def moved(self, document: Document, central: Json) -> bool:
         """Whether a synced field, or the docstatus, differs from what the central last answered."""
         base = document.base
@@ -74,9 +78,3 @@ class Lookup:
 
 def _unavailable(reply: Reply) -> CentralUnavailable:
     return CentralUnavailable(classify(reply, Operation.CALL))
-
-
-def only(found: Iterable[Any]) -> Any | None:
-    """The one element; None where there are none or several."""
-    elements = list(found)
-    return elements[0] if len(elements) == 1 else None

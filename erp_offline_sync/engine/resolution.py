@@ -77,7 +77,9 @@ class Resolutions:
                 if other.id != request.id and other.status in _TAKEN_IN
             ]
             conflict = self._conflict(request, later, document, server)
-            if not store.replace(move(request, Status.CONFLICT, readiness=Readiness.READY), token=token):
+            current = store.get(request.id) or request
+            held = replace(request, rank=min(request.rank, current.rank))
+            if not store.replace(move(held, Status.CONFLICT, readiness=Readiness.READY), token=token):
                 raise LeaseLost("Another run took over before the conflict was recorded.")
             for other in later:
                 store.replace(move(other, Status.CONFLICT, readiness=Readiness.READY))
@@ -253,6 +255,11 @@ class Resolutions:
 
     def _take_over(self, document: Document, server: Json, version: str | None, **changes: Any) -> Document:
         """The document is the central's one, as it stood when the conflict was found."""
+        for other in self._store.documents_at_central(document.doctype, [str(server["name"])]):
+            if other.id != document.id and not other.deleted:
+                raise NotAllowed(
+                    f"{document.doctype} {server['name']} at the central is {other.local_name} here."
+                )
         known = replace(document, central_name=str(server["name"]), version=version, base=server, **changes)
         self._store.put_document(known)
         return known

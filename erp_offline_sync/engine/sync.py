@@ -297,9 +297,9 @@ class SyncEngine:
             return
         with self._store.transaction():
             for request in requests:
-                self._store.replace(
-                    move(request, Status.PENDING, readiness=Readiness.READY), token=self._delivery.token
-                )
+                current = self._store.get(request.id)
+                if current is not None and current.lease_token == self._delivery.token:
+                    self._store.replace(move(current, Status.PENDING, readiness=Readiness.READY))
 
     # bookkeeping
 
