@@ -1,0 +1,110 @@
+"""One document under the names of both sites."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from support import Branch
+
+from erp_offline_sync.engine.model import Document, FieldKind, Link, Schema
+from erp_offline_sync.engine.names import document_links, in_central_names, in_local_names
+
+K = FieldKind
+SALE = Schema(
+    fields={"customer": K.TEXT, "total": K.NUMBER},
+    tables={"items": Schema(fields={"item": K.TEXT, "qty": K.NUMBER}, links={"item": "Item"})},
+    links={"customer": "Customer"},
+)
+
+
+@pytest.fixture
+def linked(branch: Branch) -> Branch:
+    """Customer C-1 is CUST-7 there, Item A is ITEM-A; a former C-1 was CUST-7 as well and is deleted here."""
+    documents = [
+        Document(id="l0", doctype="Customer", local_name="C-old", central_name="CUST-7", deleted=True),
+        Document(id="l1", doctype="Customer", local_name="C-1", central_name="CUST-7"),
+        Document(id="l2", doctype="Item", local_name="A", central_name="ITEM-A"),
+        Document(id="l3", doctype="Item", local_name="unsent"),
+    ]
+    with branch.store.transaction():
+        for document in documents:
+            branch.store.put_document(document)
+    return branch
+
+
+HERE = {"customer": "C-1", "total": 5, "items": [{"name": "a", "item": "A"}, {"name": "b", "item": "unsent"}]}
+THERE = {
+    "name": "SALE-1",
+    "customer": "CUST-7",
+    "total": 5,
+    "items": [{"name": "r1", "item": "ITEM-A", "qty": 1}, {"name": "r2", "item": "unsent", "qty": 2}],
+}
+
+
+def test_links_take_the_names_that_the_central_has_and_rows_keep_theirs(linked: Branch) -> None:
+    with linked.store.transaction():
+        values = in_central_names(linked.store, HERE, SALE)
+    assert values == {
+        "customer": "CUST-7",
+        "total": 5,
+        "items": [{"name": "a", "item": "ITEM-A"}, {"name": "b", "item": "unsent"}],
+    }
+
+
+def test_links_and_rows_take_the_names_that_they_have_here(linked: Branch) -> None:
+    with linked.store.transaction():
+        values = in_local_names(linked.store, THERE, SALE, {"a": "r1"})
+    assert values == {
+        "customer": "C-1",
+        "total": 5,
+        "items": [{"item": "A", "qty": 1, "name": "a"}, {"item": "unsent", "qty": 2, "name": None}],
+    }
+
+
+@pytest.mark.parametrize("customer", [None, "", 7, "nobody knows"])
+def test_what_names_nothing_known_stays_as_it_is(linked: Branch, customer: Any) -> None:
+    values = {"customer": customer, "items": None}
+    with linked.store.transaction():
+        assert in_central_names(linked.store, values, SALE) == values
+        assert in_local_names(linked.store, values, SALE, {}) == {"customer": customer, "items": []}
+
+
+def test_without_a_schema_only_rows_get_their_names(linked: Branch) -> None:
+    with linked.store.transaction():
+        assert in_central_names(linked.store, HERE, None) == HERE
+        values = in_local_names(linked.store, THERE, None, {"a": "r1", "b": "r2"})
+    assert values["customer"] == "CUST-7"
+    assert [row["name"] for row in values["items"]] == ["a", "b"]
+
+
+def link(path: str, doctype: str, name: str) -> Link:
+    return Link(path=path, doctype=doctype, name=name)
+
+
+def test_the_links_of_a_document_are_those_of_its_schema() -> None:
+    assert set(document_links({**HERE, "items": [*HERE["items"], {"item": ""}]}, SALE)) == {
+        link("customer", "Customer", "C-1"),
+        link("items.0.item", "Item", "A"),
+        link("items.1.item", "Item", "unsent"),
+    }
+    assert document_links({"customer": "", "items": None}, SALE) == ()
+
+
+def test_without_a_schema_they_are_the_known_ones_that_its_values_still_hold() -> None:
+    kept = [link("customer", "Customer", "C-1"), link("items.1.item", "Item", "unsent")]
+    gone = [
+        link("customer", "Customer", "C-9"),
+        link("items.2.item", "Item", "A"),
+        link("items.x.item", "Item", "A"),
+        link("total.0.item", "Item", "A"),
+        link("taxes.0.account", "Account", "A"),
+        link("was:customer", "Customer", "C-0"),
+    ]
+    assert set(document_links(HERE, None, [*gone, *kept])) == set(kept)
+
+
+def test_a_known_link_keeps_its_line() -> None:
+    known = replace(link("customer", "Customer", "C-1"), line="l1")
+    assert document_links(HERE, None, [known]) == (known,)
