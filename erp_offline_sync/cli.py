@@ -42,7 +42,7 @@ from erp_offline_sync.engine.errors import (
     SettingsError,
     TakesAlong,
 )
-from erp_offline_sync.engine.events import PROGRESS
+from erp_offline_sync.engine.events import PROGRESS, Stats
 from erp_offline_sync.engine.line import BREAKER, kept_breaker
 from erp_offline_sync.engine.listing import request_detail, request_rows
 from erp_offline_sync.engine.model import Conflict, Json, Request, Resolution, Status
@@ -380,7 +380,7 @@ def run(
     cannot be used. SIGTERM and Ctrl-C end it within ten seconds; what was on its way is looked up by the next run.
 
     With --forever, a run starts whenever something is due, at least PROCESSING_INTERVAL milliseconds after the one
-    before; while the central is down it is asked less and less often, at last twice a minute.
+    before; while the central is down it is asked less and less often, at last twice a minute. It ends with 0.
     """
     call = ctx.ensure_object(_Call)
     if forever and (if_due or wait or call.as_json):
@@ -403,7 +403,7 @@ def run(
             bar.total = _told(outbox.ports.store)["pendingCount"]
             report = outbox.engine.run(budget=float("inf"), linger=wait, doctypes=chosen, force=not if_due)
         told = {**_told(outbox.ports.store), "ended": report.reason, "run": report.stats.to_json()}
-        code = _exit_code(outbox.ports.store, report, told)
+        code = DONE if forever else _exit_code(outbox.ports.store, report, told)
     stats = report.stats
     lines = [
         f"{_ended(report, told)} {stats.success} sent, {stats.failure} failed, {stats.conflict} in conflict; "
@@ -422,6 +422,8 @@ def _url(outbox: bootstrap.Assembled) -> str:
 def _ended(report: RunReport, told: Json) -> str:
     if report.reason == "done":
         return "Done:"
+    if report.reason.startswith("stopped"):
+        return "Stopped:"
     if told["line"] == "open":
         return f"The central cannot be used ({told['reason']}):"
     if report.reason in _OTHER_RUN:
@@ -469,17 +471,23 @@ def _forever(
     outbox: bootstrap.Assembled, control: StopFlag, clock: SystemClock, doctypes: list[str] | None
 ) -> RunReport:
     interval = outbox.ports.config.processing_interval / 1000
-    report = RunReport(reason="nothing due")
+    stats = Stats()
     while not control.stop_reason():
         started = clock.monotonic()
         if _something_to_do(outbox.ports):
-            report = outbox.engine.run(
+            last = outbox.engine.run(
                 budget=_BUDGET_FOREVER, linger=interval, linger_offline=_LINGER_OFFLINE, doctypes=doctypes
+            ).stats
+            stats = Stats(
+                success=stats.success + last.success,
+                failure=stats.failure + last.failure,
+                conflict=stats.conflict + last.conflict,
+                duration_ms=stats.duration_ms + last.duration_ms,
             )
             clock.sleep(max(0.0, started + interval - clock.monotonic()))
         else:
             clock.sleep(min(_LOOK_AGAIN, interval))
-    return report
+    return RunReport(reason=f"stopped: {control.stop_reason()}", stats=stats)
 
 
 def _something_to_do(ports: Ports) -> bool:
@@ -795,7 +803,6 @@ def conflicts(ctx: click.Context, name: str | None, everything: bool, limit: int
                 found = [_find_conflict(store, name)]
             else:
                 found = store.conflicts(pending=not everything, limit=limit)
-                found += store.conflicts(limit=limit) if everything and not found else []
             waiting = store.count_conflicts()
     lines = [line for conflict in found for line in _conflict_lines(conflict)]
     _print(call, [conflict_data(each) for each in found], lines or ["No conflict waits for a person."])
