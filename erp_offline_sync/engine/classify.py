@@ -31,6 +31,7 @@ __all__ = [
     "classify",
     "http_date",
     "read_document",
+    "read_failure",
     "read_names",
     "read_probe",
     "retry_after_seconds",
@@ -362,6 +363,26 @@ def read_names(reply: Reply) -> list[str] | None:
     names = [name for row in rows if (name := _name(row)) is not None]
     return names if len(names) == len(rows) else None
 
+
+def read_failure(reply: Reply) -> Outcome:
+    """Why a look-up was not answered, given a reply that `read_document` or `read_names` could not read.
+
+    REFUSED_AT_ONCE: the central is well and refuses this one look-up (no permission, no such doctype, an error of
+    its own type); it says nothing about the destination. SERVER_ERROR: either may be meant, a probe tells.
+    Everything else is the destination's. A look-up has no effect, so that none is unknown.
+    """
+    outcome = classify(reply, Operation.CALL)
+    verdict = _FAILURE_SAYS.get(outcome.verdict, outcome.verdict)
+    message = outcome.message or "An answer, but not that of a Frappe site"
+    return replace(outcome, verdict=verdict, effect_unknown=False, message=message)
+
+
+_FAILURE_SAYS: Mapping[Verdict, Verdict] = {
+    Verdict.APPLIED: Verdict.NOT_NOW,
+    Verdict.REFUSED: Verdict.REFUSED_AT_ONCE,
+    Verdict.CONFLICT: Verdict.REFUSED_AT_ONCE,
+    Verdict.LINK_MISSING: Verdict.REFUSED_AT_ONCE,
+}
 
 _PROBE_SAYS: Mapping[Verdict, Verdict] = {
     # 200 in any other shape: not a Frappe site, or something between.

@@ -23,6 +23,7 @@ from erp_offline_sync.engine.classify import (
     classify,
     http_date,
     read_document,
+    read_failure,
     read_names,
     read_probe,
     retry_after_seconds,
@@ -985,6 +986,34 @@ def test_a_look_up_finds_misses_or_does_not_know() -> None:
 def test_a_look_up_without_a_proper_answer_does_not_say_missing(reply: Reply) -> None:
     """ "Missing" lets a create be sent again: it must be the central's own word."""
     assert read_document(reply) == ("unknown", None)
+
+
+@pytest.mark.parametrize(
+    ("reply", "verdict"),
+    [
+        (error(403, "PermissionError"), Verdict.REFUSED_AT_ONCE),
+        (error(500, "ImportError"), Verdict.REFUSED_AT_ONCE),
+        (error(404, "DoesNotExistError"), Verdict.REFUSED_AT_ONCE),
+        (error(417, "DataError"), Verdict.REFUSED_AT_ONCE),
+        (error(417, "LinkValidationError"), Verdict.REFUSED_AT_ONCE),
+        (error(409, "DuplicateEntryError"), Verdict.REFUSED_AT_ONCE),
+        (error(500, "AttributeError"), Verdict.SERVER_ERROR),
+        (error(401, "AuthenticationError"), Verdict.CREDENTIALS),
+        (error(500, "QueryDeadlockError"), Verdict.CONTENTION),
+        (answered(200, {"data": {}}), Verdict.NOT_NOW),
+        (page(200), Verdict.NOT_NOW),
+        (page(502), Verdict.NOT_NOW),
+        (page(404), Verdict.CONFIGURATION),
+        (Reply(gap=Gap.NO_ANSWER), Verdict.UNANSWERED),
+    ],
+)
+def test_a_refused_look_up_is_told_apart_from_a_destination_that_is_away(
+    reply: Reply, verdict: Verdict
+) -> None:
+    """One doctype that may not be read must not hold up the others."""
+    outcome = read_failure(reply)
+    assert (outcome.verdict, outcome.effect_unknown) == (verdict, False)
+    assert outcome.message
 
 
 def test_names_are_read_only_where_every_row_has_one() -> None:
