@@ -6,6 +6,7 @@ need write permission on that document.
 
 import json
 from datetime import datetime, timezone
+from itertools import islice
 from typing import Any
 
 import frappe
@@ -21,6 +22,9 @@ from erp_offline_sync.engine.config import parse
 from erp_offline_sync.engine.errors import OfflineSyncError, TakesAlong
 from erp_offline_sync.engine.model import Operation, Resolution
 from erp_offline_sync.engine.registry import conflict_data
+
+_CONFLICTS_AT_MOST = 1000
+_PAGE = 200
 
 _WRITES_LIKE = {
     Operation.CREATE: "create",
@@ -44,9 +48,8 @@ def _managers_only():
 
 def _may_decide_on(doctype, name):
     """Write permission on the document that a request or conflict is about."""
-    _readers_only()
     if not permissions.may_write(doctype, name):
-        raise frappe.PermissionError(_("You may not change {0} {1}.").format(_(doctype or ""), name or ""))
+        raise frappe.PermissionError(_("You may not change the document that this is about."))
 
 
 def _told(call, *args, **more):
@@ -64,8 +67,14 @@ def _request_of(name):
     with store.transaction():
         request = store.get(name)
     if request is None:
-        _readers_only()
         frappe.throw(_("There is no request {0}.").format(name), frappe.DoesNotExistError)
+    return request
+
+
+def _request_to_decide_on(name):
+    _readers_only()
+    request = _request_of(name)
+    _may_decide_on(request.resource_type, request.resource_id)
     return request
 
 
@@ -88,8 +97,11 @@ def get_sync_status() -> dict[str, Any]:
 def force_sync(doctypes: str | list | None = None) -> dict[str, Any]:
     """Start a run now, probing at once where the line is down. `doctypes` limits it to these."""
     _readers_only()
-    if isinstance(doctypes, str):
-        doctypes = json.loads(doctypes)
+    doctypes = _parsed(doctypes, _("The document types are not JSON."))
+    if doctypes is not None and not (
+        isinstance(doctypes, list) and all(isinstance(d, str) for d in doctypes)
+    ):
+        frappe.throw(_('The document types are a list such as ["Customer"].'), title=_("Offline sync"))
     store = tasks.own_store()
     with store.transaction():
         by = status.paused_by(store, store.now())
@@ -136,22 +148,32 @@ def resume() -> dict[str, Any]:
 def get_pending_conflicts(limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
     """Conflicts that wait for a person, oldest first, of documents that the caller may read."""
     _readers_only()
+    offset, limit = max(0, int(offset)), min(max(0, int(limit)), _CONFLICTS_AT_MOST)
+    readable = (each for each in _pending() if permissions.may_read(each.resource_type, each.resource_id))
+    return [conflict_data(each) for each in islice(readable, offset, offset + limit)]
+
+
+def _pending():
+    """All of them, a page at a time: how many of a page the caller may read is known only afterwards."""
     store = tasks.own_store()
-    with store.transaction():
-        found = store.conflicts(limit=min(int(limit), 1000), offset=int(offset))
-    return [
-        conflict_data(each) for each in found if permissions.may_read(each.resource_type, each.resource_id)
-    ]
+    begin = 0
+    while True:
+        with store.transaction():
+            page = store.conflicts(limit=_PAGE, offset=begin)
+        yield from page
+        if len(page) < _PAGE:
+            return
+        begin += _PAGE
 
 
 @frappe.whitelist(methods=["POST"])
 def resolve_conflict(conflict_id: str, resolution: str, values: str | dict | None = None) -> dict[str, Any]:
     """Decide a conflict: local_wins, server_wins or skip."""
+    _readers_only()
     store = tasks.own_store()
     with store.transaction():
         conflict = store.conflict(conflict_id)
     if conflict is None:
-        _readers_only()
         frappe.throw(_("There is no conflict {0}.").format(conflict_id), frappe.DoesNotExistError)
     _may_decide_on(conflict.resource_type, conflict.resource_id)
     try:
@@ -181,8 +203,7 @@ def clear_old_requests(days: int) -> int:
 @frappe.whitelist(methods=["POST"])
 def retry(name: str) -> dict[str, Any]:
     """Send a request again, with all its retries."""
-    request = _request_of(name)
-    _may_decide_on(request.resource_type, request.resource_id)
+    _request_to_decide_on(name)
     again = _told(actions.retry, _told(bootstrap.site).ports, name, by=frappe.session.user)
     wakeup.enqueue_run(trigger="person")
     return {"name": again.id, "status": again.status.value}
@@ -191,8 +212,7 @@ def retry(name: str) -> dict[str, Any]:
 @frappe.whitelist(methods=["POST"])
 def discard(name: str, reason: str, take_along: bool | int = False) -> list[str]:
     """End a request unsent, for good. Later requests of its document go along once `take_along` confirms it."""
-    request = _request_of(name)
-    _may_decide_on(request.resource_type, request.resource_id)
+    _request_to_decide_on(name)
     return _told(
         actions.discard,
         _told(bootstrap.site).ports,
@@ -206,8 +226,7 @@ def discard(name: str, reason: str, take_along: bool | int = False) -> list[str]
 @frappe.whitelist(methods=["POST"])
 def send_whole(name: str) -> dict[str, Any]:
     """For a document that is not at the central: create it there as it stands here."""
-    request = _request_of(name)
-    _may_decide_on(request.resource_type, request.resource_id)
+    _request_to_decide_on(name)
     whole = _told(actions.send_whole, _told(bootstrap.site).ports, name, by=frappe.session.user)
     wakeup.enqueue_run(trigger="person")
     return {"name": whole.id, "status": whole.status.value}
@@ -216,10 +235,10 @@ def send_whole(name: str) -> dict[str, Any]:
 @frappe.whitelist()
 def explain(name: str) -> str:
     """One line: why a request has not been sent, and when it will be."""
-    request = _request_of(name)
     _readers_only()
+    request = _request_of(name)
     if not permissions.may_read(request.resource_type, request.resource_id):
-        raise frappe.PermissionError(_("You may not read the document of this request."))
+        raise frappe.PermissionError(_("You may not read the document that this is about."))
     store = tasks.own_store()
     with store.transaction():
         return actions.explain(store, request, store.now())
@@ -245,7 +264,7 @@ def enqueue_request(
         queued_call,
         method,
         path,
-        _parsed(body),
+        _parsed(body, _("The body is not JSON.")),
         key=SystemIds().new_key(),
         now=datetime.now(timezone.utc),
         priority=int(priority),
@@ -260,49 +279,72 @@ def enqueue_request(
     return added.id
 
 
-def _parsed(body):
-    if not isinstance(body, str):
-        return body
+def _parsed(given, otherwise):
+    if not isinstance(given, str):
+        return given
     try:
-        return json.loads(body)
-    except ValueError:
-        frappe.throw(_("The body is not JSON."), title=_("Offline sync"))
+        return json.loads(given)
+    except (ValueError, RecursionError):
+        frappe.throw(otherwise, title=_("Offline sync"))
 
 
 def _may_queue(request, values):
-    if request.operation is Operation.CALL or not request.resource_type:
-        _managers_only()
-        allowed = (values.get("allowed_paths") or "").split()
-        if request.path.split("?")[0] not in allowed:
-            frappe.throw(
-                _("{0} is not in the list of allowed paths of Offline Sync Settings.").format(request.path),
-                frappe.PermissionError,
-            )
-        return
     doctype, name = request.resource_type, request.resource_id
-    if not frappe.db.exists("DocType", doctype):
+    if doctype and not frappe.db.exists("DocType", doctype):
         frappe.throw(_("There is no document type {0}.").format(doctype), frappe.DoesNotExistError)
-    known = name and frappe.db.exists(doctype, name)
-    if request.operation is not Operation.CREATE and not known:
+    if request.operation is Operation.CALL or not doctype or permissions.is_set_up(doctype):
+        _may_call(request.path, values)
+        return
+    is_new = request.operation is Operation.CREATE
+    try:
+        why = permissions.why_not_change(
+            doctype, None if is_new else name, _rights(request), request.body, is_new=is_new
+        )
+    except frappe.DoesNotExistError:
         frappe.throw(_("There is no {0} {1} here.").format(_(doctype), name), frappe.DoesNotExistError)
-    document = frappe.get_doc(doctype, name) if known else None
-    if not frappe.has_permission(doctype, _WRITES_LIKE[request.operation], doc=document):
-        raise frappe.PermissionError(_("You may not do that to {0} {1}.").format(_(doctype), name or ""))
+    if why:
+        raise frappe.PermissionError(why)
+
+
+def _rights(request):
+    if request.operation is Operation.CREATE and request.body.get("docstatus"):
+        return ("create", "submit")
+    return (_WRITES_LIKE[request.operation],)
+
+
+def _may_call(path, values):
+    """Other calls, and those to what sets the central up: it carries them out as the branch's user there, who may
+    be allowed more than the caller is here."""
+    _managers_only()
+    allowed = (values.get("allowed_paths") or "").split()
+    if path.split("?")[0] not in allowed:
+        frappe.throw(
+            _("{0} is not in the list of allowed paths of Offline Sync Settings.").format(path),
+            frappe.PermissionError,
+        )
 
 
 @frappe.whitelist(methods=["POST"])
 def register_conflict_hook(doctype: str, path: str) -> dict[str, Any]:
     """Keep a conflict hook, given as a dotted path, for all processes of this site."""
     _managers_only()
+    if doctype != "*" and not frappe.db.exists("DocType", doctype):
+        frappe.throw(_("There is no document type {0}.").format(doctype), frappe.DoesNotExistError)
     if path.split(".")[0] not in frappe.get_installed_apps():
         frappe.throw(_("A conflict hook is a function of an installed app."), title=_("Offline sync"))
-    store = tasks.own_store()
-    try:
-        with store.transaction():
-            keep_hook(store, doctype, path)
-            return kept_hooks(store)
-    except (ImportError, AttributeError):
+    if not callable(_attribute(path)):
         frappe.throw(_("There is no function {0}.").format(path), title=_("Offline sync"))
+    store = tasks.own_store()
+    with store.transaction():
+        keep_hook(store, doctype, path)
+        return kept_hooks(store)
+
+
+def _attribute(path):
+    try:
+        return frappe.get_attr(path)
+    except (ImportError, AttributeError, ValueError, frappe.ValidationError):
+        return None
 
 
 @frappe.whitelist(methods=["POST"])

@@ -8,8 +8,11 @@ that are gone are not shown to that user.
 import frappe
 import frappe.client
 import frappe.desk.reportview
+from frappe import _
 from frappe.model.db_query import DatabaseQuery
 from frappe.permissions import get_role_permissions
+
+from erp_offline_sync.policies import OUR_MODULE, SETUP_MODULES
 
 MANAGER = "Offline Sync Manager"
 USER = "Offline Sync User"
@@ -69,7 +72,7 @@ def query_conditions(user=None, doctype=None):
 @frappe.whitelist()
 def get_count(
     doctype: str, filters: str | dict | list | None = None, debug: bool = False, cache: bool = False
-):
+) -> int | None:
     """Stands in for frappe.client.get_count, which counts without asking for permission: with filters on a
     request's body it would answer questions about documents that the caller may not read."""
     if doctype not in COUNTED:
@@ -94,8 +97,7 @@ def may_read(doctype, name, user=None):
     if not doctype or not frappe.db.exists("DocType", doctype):
         return is_manager(user)
     if name and frappe.db.exists(doctype, name):
-        document = frappe.get_doc(doctype, name)
-        return bool(frappe.has_permission(doctype, "read", doc=document, user=user))
+        return _is_allowed("read", frappe.get_doc(doctype, name), user)
     return _readable(doctype, user) == ""
 
 
@@ -107,8 +109,72 @@ def may_write(doctype, name, user=None):
     if not doctype or not frappe.db.exists("DocType", doctype):
         return is_manager(user)
     if name and frappe.db.exists(doctype, name):
-        return bool(frappe.has_permission(doctype, "write", doc=frappe.get_doc(doctype, name), user=user))
+        return _is_allowed("write", frappe.get_doc(doctype, name), user)
     return _readable(doctype, user) == "" and bool(frappe.has_permission(doctype, "write", user=user))
+
+
+def _is_allowed(right, document, user):
+    """Asked in the middle of another question, Frappe would add to that one's explanation which document it was
+    that the user may not read."""
+    told = frappe.flags.get("has_permission_check_logs")
+    length = len(told or ())
+    try:
+        return bool(frappe.has_permission(document.doctype, right, doc=document, user=user))
+    finally:
+        if told is not None:
+            del told[length:]
+
+
+def why_not_change(doctype, name, rights, values, *, is_new):
+    """Why the user may not do that to the document here, for people; None where it is allowed.
+
+    `rights` such as ("write",). Asked of the document as it stands and as `values` would make it: a user who is
+    restricted to some links, or from some fields, is so for what is queued as well. Raises DoesNotExistError.
+    """
+    stands = None if is_new else _known(doctype, name, rights)
+    becomes = frappe.new_doc(doctype) if stands is None else frappe.get_doc(doctype, name)
+    meta = becomes.meta
+    try:
+        becomes.update({field: value for field, value in values.items() if meta.has_field(field)})
+    except (TypeError, ValueError, AttributeError):
+        frappe.throw(_("The body does not fit the fields of {0}.").format(_(doctype)))
+    if frappe.session.user == "Administrator":
+        return None
+    if stands is not None and stands.docstatus == 1 and "write" in rights:
+        rights = ("submit",)
+    for right in rights:
+        if not all(frappe.has_permission(doctype, right, doc=each) for each in (stands or becomes, becomes)):
+            return _("You may not do that to {0} {1}.").format(_(doctype), name or "")
+    if beyond := _beyond(becomes, values):
+        return _("You may not change {0} of {1}.").format(", ".join(beyond), _(doctype))
+    return None
+
+
+def _known(doctype, name, rights):
+    if not frappe.db.exists(doctype, name):
+        for right in rights:
+            frappe.has_permission(doctype, right, throw=True)
+        raise frappe.DoesNotExistError
+    return frappe.get_doc(doctype, name)
+
+
+def _beyond(document, values):
+    """Fields among the values of a permission level that the user may not write at."""
+    levels = document.get_permlevel_access("write")
+    found = [df.fieldname for df in document.meta.get_high_permlevel_fields() if df.fieldname in values]
+    found = [name for name in found if document.meta.get_field(name).permlevel not in levels]
+    for table in document.meta.get_table_fields():
+        for df in frappe.get_meta(table.options).get_high_permlevel_fields():
+            rows = values.get(table.fieldname) or ()
+            if df.permlevel not in levels and any(df.fieldname in row for row in rows):
+                found.append(f"{table.fieldname}.{df.fieldname}")
+    return found
+
+
+def is_set_up(doctype):
+    """Whether documents of this type say how a site works: users, roles, scripts, fields, this app's own."""
+    meta = frappe.get_meta(doctype)
+    return meta.module == OUR_MODULE or (meta.module in SETUP_MODULES and not meta.custom)
 
 
 def _types_in(doctype):
