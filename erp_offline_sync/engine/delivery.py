@@ -23,6 +23,7 @@ from .lookup import Lookup
 from .model import Attempt, Document, Json, Link, Operation, Readiness, Request, Status
 from .names import in_central_names
 from .outgoing import DOCSTATUS, build_wire, has_rows, links_in_body, row_names
+from .paths import document_path
 from .ports import Ports
 from .resolution import Resolutions
 from .transitions import OPEN, move
@@ -307,17 +308,35 @@ class Delivery:
                 # It had its effect all the same; the version is read before the next request about it.
                 answered = {**(answered or {}), "modified": None}
         if wanted and answered is not None and (answered.get("docstatus") or 0) != wanted:
-            return self._deferred(request, outcome)
+            return self._deferred(request, outcome, answered)
         return self._close(
             request, outcome.verdict.value, answered=answered, name=name, outcome=outcome, expected=expected
         )
 
-    def _deferred(self, request: Request, outcome: Outcome) -> Result:
-        """The central queued the submit or cancel: looked at again later, no attempt."""
+    def _deferred(self, request: Request, outcome: Outcome, answered: Json) -> Result:
+        """The central queued the submit or cancel: looked at again later, no attempt. What was created is there
+        and named; from now on only its submit is wanted."""
         later = self._noted(request, replace(outcome, message="the central has queued it"))
-        if request.operation is Operation.CREATE:
-            return self._wait(later, Status.IN_DOUBT, self._ports.config.base_seconds * 4)
-        return self._wait(later, Status.RETRY, self._ports.config.base_seconds * 4)
+        with self._store.transaction():
+            document = self._store.document(request.line) if request.line else None
+            if request.operation is Operation.CREATE and document is not None:
+                document = self._known(request, document, answered, outcome.name, None)
+                self._store.put_document(document)
+                later = replace(
+                    later,
+                    operation=Operation.SUBMIT,
+                    method="PUT",
+                    path=document_path(document.doctype, document.central_name),
+                    body={},
+                    unique={},
+                    key=self._ports.ids.new_key(),
+                    replaces=request.key,
+                    wire=None,
+                    sends=0,
+                    sent_at=None,
+                    differences=self._differences(request, answered) or None,
+                )
+            return self._wait(later, Status.RETRY, self._ports.config.base_seconds * 4)
 
     def _close(
         self,
@@ -346,7 +365,7 @@ class Delivery:
                     Status.SYNCED,
                     closed_at=now,
                     resource_version=document.version if document else None,
-                    differences=self._differences(request, answered) or None,
+                    differences=self._differences(request, answered) or request.differences,
                     error_type=None,
                     error_message=None,
                     next_retry_at=None,
