@@ -61,24 +61,22 @@ class Doubts:
         patience = timedelta(seconds=self._ports.config.central_request_timeout)
         with self._store.transaction():
             now = self._store.now()
-        if request.sent_at is None:
-            return self._again(request)
-        if request.sent_at > now:
+        sent_at = request.sent_at or now - _FAR_BACK
+        if sent_at > now:
             # The clock was set back: how long ago it was sent is not known, so the wait begins anew.
             return self.keep(replace(request, sent_at=now - _FAR_BACK), until=now + patience)
-        until = request.sent_at + patience
+        until = sent_at + patience
         if now < until:
             return self.keep(request, until=until)
         return self._again(request)
 
     def _candidates(self, request: Request) -> list[str] | None:
         """Documents at the central that may be what this create made; None where they are too many."""
-        if request.sent_at is None:
-            return []
         with self._store.transaction():
             now = self._store.now()
         # Where the clock was set back meanwhile, nobody knows when it was sent.
-        since = request.sent_at if request.sent_at <= now else now - _FAR_BACK
+        sent_at = request.sent_at or now - _FAR_BACK
+        since = sent_at if sent_at <= now else now - _FAR_BACK
         return self._lookup.created_since(str(request.resource_type), since)
 
     def _delete(self, request: Request) -> Result:
