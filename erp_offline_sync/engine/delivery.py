@@ -433,6 +433,14 @@ class Delivery:
             self.save(move(again, Status.PENDING, readiness=Readiness.READY))
         return Result.NONE
 
+    def _said_to_conflict(self, request: Request, outcome: Outcome) -> Result:
+        """A status alone, without a type, is the call's own word only; of a document it is looked at what is there."""
+        if request.operation is Operation.CALL:
+            return self.conflict(request, None)
+        if request.operation is Operation.CREATE:
+            return self._taken(request, outcome)
+        return self._stale(request, outcome)
+
     def _missing(self, request: Request, outcome: Outcome) -> Result:
         """Gone; but a document that this one links to is answered in the same words, so it is looked up."""
         if request.operation is Operation.DELETE:
@@ -711,7 +719,7 @@ _BY_VERDICT: Mapping[Verdict, _Record] = {
     Verdict.TAKEN: Delivery._taken,
     Verdict.WRONG_STATE: Delivery._wrong_state,
     Verdict.LINK_MISSING: Delivery._link_missing,
-    Verdict.CONFLICT: lambda delivery, request, outcome: delivery.conflict(request, None),
+    Verdict.CONFLICT: Delivery._said_to_conflict,
     Verdict.REFUSED: Delivery._refused,
     Verdict.REFUSED_AT_ONCE: Delivery._refused_at_once,
     Verdict.NOT_NOW: Delivery._not_now,

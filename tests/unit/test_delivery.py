@@ -1013,3 +1013,22 @@ def test_the_message_of_a_failing_configuration_is_shown(branch: Branch) -> None
         last = json.loads(branch.store.get_meta(LAST_RUN) or "{}")
     assert last["failed"]
     assert "301" in last["message"]
+
+
+@pytest.mark.parametrize("status", [409, 412])
+def test_a_bare_conflict_status_does_not_mean_that_the_document_is_gone(branch: Branch, status: int) -> None:
+    """Something between the sites may say 409 to an update: what counts is the document at the central."""
+    name = branch.synced("Customer", "C-1", city="Oslo")
+    branch.answer(Reply(status=status, is_json=True, body={}))
+    update = branch.update("Customer", "C-1", city="Rome")
+    branch.run()
+    assert branch.status(update) is Status.SYNCED
+    assert branch.documents.current("Customer", "C-1") is not None
+    assert branch.central.documents["Customer"][name]["city"] == "Rome"
+
+
+def test_a_bare_conflict_status_on_a_create_looks_for_the_document(branch: Branch) -> None:
+    branch.answer(Reply(status=409, is_json=True, body={}))
+    create = branch.create("Customer", "C-1", city="Oslo")
+    branch.run()
+    assert branch.status(create) is Status.NEEDS_ATTENTION
