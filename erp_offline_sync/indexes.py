@@ -18,7 +18,7 @@ INDEXES = {
         ("eos_req_due", ("status", "due_at"), False),
         ("eos_req_line", ("line", "status", "seq"), False),
         ("eos_req_name", ("resource_type", "resource_id", "status", "seq"), False),
-        ("eos_req_waits", ("waits_for", "status"), False),
+        ("eos_req_waits", ("waits_for", "status", "seq"), False),
         ("eos_req_group", ("order_group", "status", "seq"), False),
         ("eos_req_seq", ("seq", "name"), False),
         ("eos_req_closed", ("status", "closed_at"), False),

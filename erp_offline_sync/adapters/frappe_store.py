@@ -1,8 +1,8 @@
 """The Store port over the app's doctypes, for MariaDB, PostgreSQL and Frappe's SQLite.
 
 Rows are written by statements with bound values: on Frappe's SQLite the query builder and `set_value` double
-every percent sign in a text. A row is locked by its name alone, never by a range: a range would hold up the
-rows that ordinary saves add meanwhile. Everything that grows with the backlog walks an index from
+every percent sign in a text. Rows are locked by name, one by one: a scan would lock the place where ordinary saves
+add theirs. Everything that grows with the backlog walks an index from
 `erp_offline_sync.indexes`; where a call needs several index ranges, each gives at most what was asked for.
 
 Frappe's datetime columns hold the site's wall clock, for people and for lists. What the engine reads is the
@@ -170,6 +170,8 @@ class FrappeStore:
         """
         lock = f"SELECT `name` FROM `{_METADATA}` WHERE `name` = %s FOR UPDATE"  # noqa: S608
         if not frappe.db.sql(lock, (_COUNTERS,)):
+            # Two that lock the gap where the row will be could neither insert it.
+            self._rollback()
             _insert(_METADATA, {"name": _COUNTERS, "key": _COUNTERS}, or_ignore=True)
             self._commit()
             frappe.db.sql(lock, (_COUNTERS,))
@@ -264,13 +266,13 @@ class FrappeStore:
         return claimed
 
     def in_flight(self, *, not_token: int, limit: int) -> list[Request]:
-        return self._first(
-            [_Part("`status` = 'In Flight' AND `lease_token` <> %s", (not_token,), limit=limit)], limit=limit
-        )
+        parts = _each_stage(Status.IN_FLIGHT, "`lease_token` <> %s", (not_token,), limit=limit)
+        return self._first(parts, limit=limit)
 
     def doubts(self, now: datetime, *, limit: int, horizon: timedelta) -> list[Request]:
-        come = "`status` = 'In Doubt' AND (`due_at` <= %s OR `due_at` > %s)"
-        return self._first([_Part(come, (due_at(now), due_at(now + horizon)), limit=limit)], limit=limit)
+        come = "(`due_at` <= %s OR `due_at` > %s)"
+        values = (due_at(now), due_at(now + horizon))
+        return self._first(_each_stage(Status.IN_DOUBT, come, values, limit=limit), limit=limit)
 
     def next_due_at(self) -> datetime | None:
         self._inside()
@@ -307,23 +309,17 @@ class FrappeStore:
 
     def release(self, request_id: str) -> int:
         self._inside()
-        rows = frappe.db.sql(
-            f"SELECT `name`, `status`, `readiness`, `seq` FROM `{_REQUESTS}`"  # noqa: S608
-            f" WHERE `waits_for` = %s AND `status` = 'Waiting'{_for_update()}",
-            (request_id,),
-            as_dict=True,
-        )
-        changes = {
-            "status": Status.PENDING.value,
-            "readiness": int(Readiness.RECHECK),
-            "waits_for": None,
-            "waits_why": None,
-            "lease_token": 0,
-        }
-        for row in rows:
-            _update(_REQUESTS, row["name"], changes)
-            self._move(Status.WAITING.value, Status.PENDING.value)
-        return len(rows)
+        waiting, values = "WHERE `waits_for` = %s AND `status` = 'Waiting'", (request_id,)
+        # A locking read sees also what another transaction has just committed.
+        count = len(frappe.db.sql(f"SELECT `name` FROM `{_REQUESTS}` {waiting}{_for_update()}", values))  # noqa: S608
+        if count:
+            frappe.db.sql(
+                f"UPDATE `{_REQUESTS}` SET `status` = 'Pending', `readiness` = %s, `lease_token` = 0,"  # noqa: S608
+                f" `waits_for` = NULL, `waits_why` = NULL, `modified` = %s {waiting}",
+                (int(Readiness.RECHECK), frappe.utils.now(), *values),
+            )
+            self._move(Status.WAITING.value, Status.PENDING.value, count)
+        return count
 
     def waiters(self, request_id: str, *, limit: int = 100) -> list[Request]:
         part = _Part("`waits_for` = %s AND `status` = 'Waiting'", (request_id,), limit=limit)
@@ -340,15 +336,12 @@ class FrappeStore:
         only, values = ("", ()) if doctype is None else _one_of("resource_type", [doctype])
         if statuses is None:
             return self._first([_Part(f"`seq` > %s{only}", (after, *values), limit=limit)], limit=limit)
-        where = f"`status` = %s AND `readiness` = %s AND `seq` > %s{only}"
-        return self._first(
-            [
-                _Part(where, (status.value, int(stage), after, *values), limit=limit)
-                for status in set(statuses)
-                for stage in Readiness
-            ],
-            limit=limit,
-        )
+        parts = [
+            part
+            for status in set(statuses)
+            for part in _each_stage(status, f"`seq` > %s{only}", (after, *values), limit=limit)
+        ]
+        return self._first(parts, limit=limit)
 
     def purge(self, *, closed_before: datetime, limit: int) -> int:
         self._inside()
@@ -505,11 +498,7 @@ class FrappeStore:
     def oldest_open(self) -> datetime | None:
         self._inside()
         # The first of each state in the order of commits; among a few dozen the oldest is found exactly.
-        parts = [
-            _Part("`status` = %s AND `readiness` = %s", (status, int(stage)), limit=1)
-            for status in _OPEN
-            for stage in Readiness
-        ]
+        parts = [part for status in sorted(OPEN) for part in _each_stage(status, "1 = 1", (), limit=1)]
         found = self._first(parts, limit=len(parts))
         return min((request.created_at for request in found), default=None)
 
@@ -578,13 +567,13 @@ class FrappeStore:
         if after is not None:
             self._top_seq = max(self._top_seq, request.seq)
 
-    def _move(self, before: str | None, after: str | None) -> None:
+    def _move(self, before: str | None, after: str | None, count: int = 1) -> None:
         if before == after:
             return
         if before is not None:
-            self._moved[before] -= 1
+            self._moved[before] -= count
         if after is not None:
-            self._moved[after] += 1
+            self._moved[after] += count
 
     def _book(self) -> None:
         """Move the counters by what this transaction did: last, so that their row is locked for a moment only."""
@@ -796,6 +785,18 @@ def _counter(status: str, readiness: int) -> str | None:
     if status == Status.PENDING.value and readiness == Readiness.NEW:
         return None
     return status
+
+
+def _each_stage(status: Status, where: str, values: tuple[Any, ...], *, limit: int) -> list[_Part]:
+    """The first requests of a state: with both columns given, the index on (status, readiness, seq) has their order."""
+    return [
+        _Part(
+            f"`status` = %s AND `readiness` = %s AND {where}",
+            (status.value, int(stage), *values),
+            limit=limit,
+        )
+        for stage in Readiness
+    ]
 
 
 def _each_open(where: str, values: tuple[Any, ...], *, before: int | None, limit: int) -> list[_Part]:

@@ -160,12 +160,13 @@ def test_two_claims_share_no_request(owning, site):
 
 
 def test_a_run_in_the_middle_of_its_transaction_holds_up_no_save(owning, site):
-    """Rows are locked by name: the gap in which new rows are added stays free. Frappe on SQLite has one writer
-    at a time of itself."""
+    """Rows are locked by name: the place where new rows are added stays free on a site that has sent something.
+    Frappe on SQLite has one writer at a time of itself."""
     with owning.transaction():
         for number in range(5):
             added = owning.add(make_request(f"r{number}"))
             owning.replace(move(added, Status.PENDING, readiness=Readiness.READY))
+        owning.add(make_request("sent", status=Status.SYNCED, closed_at=owning.now()))
     if site.db.db_type == "sqlite":
         return
     with owning.transaction():
@@ -226,3 +227,28 @@ def test_the_sequence_has_the_name_that_the_installation_gives_it(site):
     from erp_offline_sync.adapters.frappe_store import SEQUENCE
 
     assert SEQUENCE == install.SEQUENCE
+
+
+def test_nothing_waits_for_what_ended_at_the_same_moment(owning, site):
+    """A run finds a request open and puts another behind it, while a person discards it: one of them waits."""
+    with owning.transaction():
+        first, second = owning.add(make_request("first")), owning.add(make_request("second"))
+    seen = threading.Event()
+
+    def discard(store):
+        seen.wait(10)
+        with store.transaction():
+            store.replace(move(first, Status.DISCARDED, closed_at=store.now()))
+            return store.release("first")
+
+    thread, result = _in_thread(site, discard)
+    with owning.transaction():
+        assert owning.get("first").status is Status.PENDING
+        seen.set()
+        time.sleep(0.5)
+        owning.replace(move(second, Status.WAITING, waits_for="first", waits_why="an earlier change"))
+    thread.join(60)
+    assert result == {"answer": 1}
+    with owning.transaction():
+        after = owning.get("second")
+    assert (after.status, after.readiness) == (Status.PENDING, Readiness.RECHECK)
