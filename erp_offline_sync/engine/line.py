@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from .breaker import CLOSED, Breaker
 from .classify import Outcome, Verdict, read_probe, retry_after_seconds
@@ -19,6 +20,9 @@ __all__ = ["BREAKER", "CENTRAL_USER", "LAST_REACHED", "PROPER", "Line", "kept_br
 BREAKER = "breaker"
 CENTRAL_USER = "central_user"
 LAST_REACHED = "last_reached"
+
+_KEPT_EVERY = timedelta(seconds=30)
+"""How exactly it is kept when the central last answered: not one more write for each request."""
 
 _REASON: Mapping[Verdict, str] = {
     Verdict.CREDENTIALS: "credentials",
@@ -46,6 +50,7 @@ class Line:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
         self.breaker = CLOSED
+        self._reached_at: datetime | None = None
         self.message: str | None = None
         """What the last thing said that kept the line from being used, for people."""
 
@@ -101,7 +106,10 @@ class Line:
 
     def _reached(self, breaker: Breaker, user: str | None) -> None:
         with self._ports.store.transaction():
-            self._ports.store.set_meta(LAST_REACHED, self._ports.store.now().isoformat())
+            now = self._ports.store.now()
+            if self._reached_at is None or abs(now - self._reached_at) >= _KEPT_EVERY:
+                self._reached_at = now
+                self._ports.store.set_meta(LAST_REACHED, now.isoformat())
             if user is not None:
                 self._ports.store.set_meta(CENTRAL_USER, user)
             self._keep(breaker)

@@ -263,14 +263,14 @@ class SyncEngine:
         return [request for request in more if request.id == trial] or due
 
     def _deliver(self, request: Request) -> None:
-        self._renew()
         try:
             prepared = self._delivery.prepare(request)
             if isinstance(prepared, Result):
                 self._count(request, prepared)
                 return
-            self._renew()
-            marked = self._delivery.mark(prepared)
+            with self._store.transaction():
+                self._renew()
+                marked = self._delivery.mark(prepared)
         except CentralUnavailable as trouble:
             self.line.trip(trouble.outcome)
             self._delivery.give_back(request)
