@@ -21,7 +21,7 @@ from erp_offline_sync.engine.calls import queued_call
 from erp_offline_sync.engine.config import parse
 from erp_offline_sync.engine.errors import OfflineSyncError, TakesAlong
 from erp_offline_sync.engine.model import Operation, Resolution
-from erp_offline_sync.engine.registry import conflict_data
+from erp_offline_sync.engine.registry import conflict_data, same_doctype
 
 _CONFLICTS_AT_MOST = 1000
 _PAGE = 200
@@ -328,7 +328,9 @@ def _may_call(path, values):
 def register_conflict_hook(doctype: str, path: str) -> dict[str, Any]:
     """Keep a conflict hook, given as a dotted path, for all processes of this site."""
     _managers_only()
-    if doctype != "*" and not frappe.db.exists("DocType", doctype):
+    if doctype != "*" and not any(
+        same_doctype(known, doctype) for known in frappe.get_all("DocType", pluck="name")
+    ):
         frappe.throw(_("There is no document type {0}.").format(doctype), frappe.DoesNotExistError)
     if path.split(".")[0] not in frappe.get_installed_apps():
         frappe.throw(_("A conflict hook is a function of an installed app."), title=_("Offline sync"))

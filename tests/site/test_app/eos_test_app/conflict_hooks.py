@@ -1,5 +1,8 @@
 """Conflict hooks as an app of the branch would have them; tests have the site keep them by their path."""
 
+import os
+import signal
+
 import frappe
 
 NOT_A_FUNCTION = "server_wins"
@@ -22,3 +25,8 @@ def becomes_guest(conflict_id: str, conflict: dict) -> dict:
     frappe.get_doc({"doctype": "ToDo", "description": "left by a hook"}).insert(ignore_permissions=True)
     frappe.set_user("Guest")
     return {"resolution": "server_wins"}
+
+
+def dies(conflict_id: str, conflict: dict) -> None:
+    """Takes its worker with it."""
+    os.kill(os.getpid(), signal.SIGKILL)
