@@ -179,7 +179,10 @@ class Resolutions:
 
     def _leave_pending(self, conflict: Conflict, reason: str) -> None:
         with self._store.transaction():
-            self._store.put_conflict(replace(conflict, reason=reason))
+            current = self._store.conflict(conflict.id)
+            # Somebody may have decided it while the rule was looked up.
+            if current is not None and current.pending:
+                self._store.put_conflict(replace(current, reason=reason))
 
     # carrying out
 
