@@ -33,6 +33,9 @@ doc_events = {
     "Custom Field": {"on_update": "erp_offline_sync.indexes.after_custom_field"},
 }
 
+before_request = ["erp_offline_sync.transactions.begin"]
+before_job = ["erp_offline_sync.transactions.begin"]
+
 scheduler_events = {
     "cron": {"* * * * *": ["erp_offline_sync.tasks.run_offline_sync"]},
     "daily": ["erp_offline_sync.tasks.purge_old_requests"],

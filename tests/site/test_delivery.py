@@ -35,6 +35,16 @@ def test_a_rolled_back_save_leaves_no_row(site, branch, connected):
     assert branch.count("Offline Request") == 0
 
 
+def test_a_request_that_fails_after_a_save_leaves_neither_document_nor_row(branch, connected):
+    """Over HTTP, on a connection of its own: Frappe's SQLite begins no transaction there by itself."""
+    method = "/api/method/eos_test_app.test_shop.doctype.shop_note.shop_note.insert_and_fail"
+    answer = branch.rest.post(method, json={"title": "half"})
+    assert answer.status_code == 417
+    assert (branch.count("Shop Note"), branch.count("Offline Request")) == (0, 0)
+    assert branch.rest.post("/api/resource/Shop Note", json={"title": "whole"}).status_code == 200
+    assert (branch.count("Shop Note"), branch.count("Offline Request")) == (1, 1)
+
+
 def test_a_text_with_quotes_and_percent_signs_arrives_as_it_was_typed(branch, central, connected):
     note = branch.insert({"doctype": "Shop Note", "title": NASTY, "body": NASTY * 100})
     branch.sync()
