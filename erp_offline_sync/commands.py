@@ -9,7 +9,7 @@ import time
 
 import click
 
-DONE, REFUSED, NEEDS_PERSON, OFFLINE = 0, 1, 3, 4
+DONE, REFUSED, WRONG_USAGE, NEEDS_PERSON, OFFLINE = range(5)
 _BUDGET, _ONE_DAY = 600, 86_400
 """Seconds that a run lasts at most: one of --forever, which then looks at its settings again; a single one."""
 
@@ -17,11 +17,14 @@ _BUDGET, _ONE_DAY = 600, 86_400
 def _on_site(context, work):
     """Connect to the one site that was named, run `work()`, and turn refusals into a message and exit code 1."""
     import frappe
-    from frappe.commands import get_site
 
     from erp_offline_sync.engine.errors import OfflineSyncError, TakesAlong
 
-    site = get_site(frappe._dict(context))
+    sites = context["sites"] if isinstance(context, dict) else context.sites  # a dict on Frappe 15
+    if len(sites) != 1:
+        click.echo("Name one site: bench --site SITE offline-sync …", err=True)
+        return WRONG_USAGE
+    (site,) = sites
     frappe.init(site=site)
     frappe.connect()
     try:
