@@ -165,8 +165,7 @@ class Resolutions:
                 return Decision(resolution=None, by=by, reason=str(nonsense))
             if resolution is Resolution.MANUAL or resolution is Resolution.MERGE:
                 return Decision(resolution=None, by=by, reason=f"{by} left it to a person")
-            if resolution is not None:
-                return Decision(resolution=resolution, by=by, reason=f"decided by {by}")
+            return Decision(resolution=resolution, by=by, reason=f"decided by {by}")
         policy = self._ports.policies.policy(conflict.resource_type)
         strategy: Strategy = policy.strategy or self._ports.config.default_strategy
         version = conflict.server_version
@@ -332,15 +331,13 @@ class Resolutions:
         for request in held:
             tables = {field for field, value in request.body.items() if is_rows(value)} - seen
             seen |= tables
-            self._send_again(request, base=self._rebased(request, server, tables))
+            self._send_again(request, base=self._rebased(conflict, request, tables))
 
-    def _rebased(self, request: Request, server: Json, tables: Collection[str]) -> Json | None:
+    def _rebased(self, conflict: Conflict, request: Request, tables: Collection[str]) -> Json | None:
         """Its base with the tables as the server has them: these become the branch's, row for row."""
         if not tables or request.base is None:
             return request.base
-        document = self._store.document(str(request.line))
-        if document is None:
-            return request.base
+        document, server = self._document(conflict), self._server(conflict)
         base, rows = dict(request.base), dict(document.rows)
         for table in tables:
             ours = {central: local for local, central in rows.items()}
@@ -422,9 +419,8 @@ class Resolutions:
         ours = in_central_names(self._store, body, schema)
         self._store.put_document(replace(document, rows=row_names(ours, server, {})))
         tables = {field for field, value in body.items() if is_rows(value)}
-        base = self._rebased(
-            replace(first, base={field: server.get(field) for field in body}), server, tables
-        )
+        found = replace(first, base={field: server.get(field) for field in body})
+        base = self._rebased(conflict, found, tables)
         self._send_again(
             first,
             operation=operation,

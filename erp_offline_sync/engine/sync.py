@@ -205,16 +205,10 @@ class SyncEngine:
             try:
                 self._count(request, self._doubts.settle(request))
             except CentralUnavailable as trouble:
-                self._keep_in_doubt(request.id)
+                self._doubts.keep(request)
                 self.line.trip(trouble.outcome)
                 break
         return bool(doubts)
-
-    def _keep_in_doubt(self, request_id: str) -> None:
-        with self._store.transaction():
-            current = self._store.get(request_id)
-        if current is not None and current.status is Status.IN_FLIGHT:
-            self._doubts.keep(current)
 
     def _place_all(self) -> None:
         while True:
@@ -275,10 +269,8 @@ class SyncEngine:
             self.line.trip(trouble.outcome)
             self._delivery.give_back(request)
             return
-        wire = marked.wire
-        if wire is None:  # prepare answers requests with their bytes
-            raise LeaseLost(f"Request {request.id} has nothing to send.")
-        reply = self._ports.central.deliver(wire, key=marked.key)
+        assert marked.wire is not None  # prepare answers requests with their bytes
+        reply = self._ports.central.deliver(marked.wire, key=marked.key)
         outcome = classify(reply, marked.operation)
         try:
             result = self._delivery.record(marked, outcome)
@@ -321,11 +313,14 @@ class SyncEngine:
 
     def _renew(self) -> None:
         """Before each delivery; a lease that was taken over ends the run."""
-        if self._lease is not None:
-            with self._store.transaction():
-                self._lease = self._store.renew_lease(self._lease, self._lease_seconds())
+        with self._store.transaction():
+            self._lease = self._store.renew_lease(self._held(), self._lease_seconds())
+        self._held()
+
+    def _held(self) -> Lease:
         if self._lease is None:
             raise LeaseLost("Another run took over.")
+        return self._lease
 
     def _begin(self) -> None:
         with self._store.transaction():
@@ -347,8 +342,7 @@ class SyncEngine:
             self._store.set_meta(
                 LAST_RUN, canonical_json({"reason": reason, "failed": failed, "message": message})
             )
-            if self._lease is not None:
-                self._store.release_lease(self._lease)
+            self._store.release_lease(self._held())
         self._lease = None
         self._publish_state(FAILED if failed else "idle", reason)
 
