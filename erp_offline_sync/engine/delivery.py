@@ -693,14 +693,12 @@ def _built(
     return replace(request, wire=wire)
 
 
-def _renamed(document: Document, answered: Json) -> Json | None:
+def _renamed(document: Document, answered: Json) -> Json:
     """What was known of a document, after its rename: a field that it is named by went along."""
-    if document.base is None:
-        return None
     old, new = document.central_name, answered.get("name")
     return {
         field: new if value == old and answered.get(field) == new else value
-        for field, value in document.base.items()
+        for field, value in (document.base or {}).items()
     }
 
 

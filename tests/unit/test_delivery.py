@@ -229,6 +229,36 @@ def test_a_link_to_a_document_older_than_the_app_goes_only_where_it_is_the_same(
         assert branch.central.delivered == []
 
 
+def taken_by_another(branch: Branch, doctype: str = "Customer") -> str:
+    """A document of ours whose name at the central is that of another, older one here. Answers that name."""
+    name = branch.synced(doctype, "first", city="Rome")
+    branch.documents.documents[doctype, name] = {"name": name, "city": "Rome", "docstatus": 0}
+    return name
+
+
+def test_two_documents_of_the_branch_do_not_become_one_at_the_central() -> None:
+    branch = manual(policies=OWN_NAMES)
+    name = taken_by_another(branch)
+    update = branch.update("Customer", name, city="Bonn")
+    sale = branch.create("Sale", "S-1", customer=name, links=CUSTOMER)
+    delivered = len(branch.central.delivered)
+    branch.run()
+    for request in (update, sale):
+        assert branch.status(request) is Status.NEEDS_ATTENTION
+        assert "is first here" in str(branch.get(request).error_message)
+    assert len(branch.central.delivered) == delivered
+
+
+def test_a_created_document_does_not_become_one_that_another_of_the_branch_is() -> None:
+    branch = manual(unique=[("Customer", "code")])
+    branch.create("Customer", "first", code="X", city="Rome")
+    branch.run()
+    second = branch.create("Customer", "second", code="X", city="Rome", request={"unique": {"code": "X"}})
+    branch.run()
+    assert branch.status(second) is Status.NEEDS_ATTENTION
+    assert "is first here" in str(branch.get(second).error_message)
+
+
 def test_an_older_document_is_compared_as_it_was_before_its_open_changes() -> None:
     """The sale links to a customer whose own change has not gone yet."""
     branch = manual(policies=OWN_NAMES)
@@ -886,6 +916,24 @@ def test_a_rename_of_what_was_changed_there_is_a_conflict(branch: Branch) -> Non
     assert branch.names_there("Customer") == [name]
 
 
+def test_a_rename_of_what_is_gone_is_a_conflict_with_its_deletion(branch: Branch) -> None:
+    name = branch.synced("Customer", "C-1", city="Oslo")
+    branch.central.remove("Customer", name)
+    request = branch.rename("Customer", "C-1", "C-2")
+    branch.run()
+    assert branch.status(request) is Status.CONFLICT
+    assert branch.pending().conflict_type is ConflictType.UPDATE_DELETE
+
+
+def test_a_document_of_which_nothing_is_known_but_its_name_can_be_renamed() -> None:
+    branch = manual(documents=NoDocuments())
+    branch.central.insert("Customer", "C-1", city="Oslo")
+    request = branch.queue(O.RENAME, "Customer", "C-1", {"new_name": "C-2"})
+    branch.run()
+    assert branch.status(request) is Status.SYNCED
+    assert branch.line_of("Customer", "C-2").central_name == "C-2"
+
+
 def test_a_delete_of_what_was_changed_there_is_a_conflict(branch: Branch) -> None:
     name = branch.synced("Customer", "C-1", city="Oslo", phone="1")
     branch.central.edit("Customer", name, phone="2")
@@ -944,7 +992,29 @@ def test_the_history_keeps_the_latest_steps_without_values(branch: Branch) -> No
     assert "Rome" not in str(history)
 
 
+def test_a_central_that_asks_to_wait_is_not_asked_before_that(branch: Branch) -> None:
+    """Also where nobody knows whether the request had its effect."""
+    branch.answer(page(503, retry_after="600"))
+    request = branch.create("Customer", "C-1")
+    branch.run()
+    assert branch.status(request) is Status.IN_DOUBT
+    branch.later(599)
+    assert branch.run().reason == "busy"
+    assert branch.central.probes == 0
+    branch.later(1)
+    drain(branch)
+    assert branch.status(request) is Status.SYNCED
+
+
 # the lease
+
+
+def take_over(branch: Branch, request: str) -> None:
+    """The row is another run's from now on."""
+    with branch.store.transaction():
+        current = branch.store.get(request)
+        assert current is not None
+        branch.store.replace(replace(current, lease_token=99))
 
 
 def test_nothing_is_recorded_when_another_run_took_over(branch: Branch) -> None:
@@ -976,15 +1046,43 @@ def test_whatever_the_answer_is_it_is_not_recorded_without_the_lease(branch: Bra
     request = branch.create("Customer", "C-1", city="Rome")
 
     def slow(wire: Any, *, key: str) -> Reply:
-        with branch.store.transaction():
-            current = branch.store.get(request)
-            assert current is not None
-            branch.store.replace(replace(current, lease_token=99))
+        take_over(branch, request)
         return answer
 
     branch.central.deliver = slow  # type: ignore[method-assign]
     assert branch.run().reason == "lease lost"
     assert branch.get(request).lease_token == 99
+
+
+def test_what_a_look_up_said_is_not_kept_without_the_lease(branch: Branch) -> None:
+    older(branch, {"city": "Oslo", "phone": "1"}, city="Oslo", phone="1")
+    request = branch.update("Customer", "C-1", city="Rome")
+    fetch = branch.central.fetch
+
+    def slow(doctype: str, name: str) -> Reply:
+        take_over(branch, request)
+        return fetch(doctype, name)
+
+    branch.central.fetch = slow  # type: ignore[method-assign]
+    assert branch.run().reason == "lease lost"
+    assert not branch.line_of("Customer", "C-1").linked
+
+
+def test_a_conflict_is_not_recorded_without_the_lease(branch: Branch) -> None:
+    name = branch.synced("Customer", "C-1", city="Oslo", phone="1")
+    branch.central.edit("Customer", name, phone="2")
+    request = branch.update("Customer", "C-1", city="Rome")
+    deliver = branch.central.deliver
+
+    def slow(wire: Any, *, key: str) -> Reply:
+        take_over(branch, request)
+        return deliver(wire, key=key)
+
+    branch.central.deliver = slow  # type: ignore[method-assign]
+    assert branch.run().reason == "lease lost"
+    assert branch.status(request) is Status.IN_FLIGHT
+    with branch.store.transaction():
+        assert branch.store.conflicts(pending=False) == []
 
 
 def test_a_document_that_is_not_known_any_more_ends_the_run_and_nothing_is_lost(branch: Branch) -> None:

@@ -294,6 +294,32 @@ def test_it_waits_as_well_for_those_that_linked_to_it_before_their_change(branch
     assert waits_for(branch, delete) == sale
 
 
+@pytest.mark.parametrize("between", [0, 2])
+def test_what_waits_for_a_request_is_not_waited_for_by_it(between: int) -> None:
+    """A link was found missing at the central only, so that an earlier request waits for a later one."""
+    branch = a_branch()
+    known(branch, "Customer", "C-1")
+    sale = branch.create("Sale", "S-0", customer="C-1", links=CUSTOMER)
+    chain = [
+        branch.create("Sale", f"S-{n + 1}", before=f"S-{n}", links={"before": "Sale"}) for n in range(between)
+    ]
+    delete = branch.delete("Customer", "C-1")
+    place(branch)
+    with branch.store.transaction():
+        waiting = branch.store.get(sale)
+        assert waiting is not None
+        last = chain[-1] if chain else delete
+        for request, blocker in ((sale, last), *zip(chain, [delete, *chain], strict=False)):
+            current = branch.store.get(request)
+            assert current is not None
+            branch.store.replace(move(current, Status.WAITING, waits_for=blocker, waits_why="x"))
+        current = branch.store.get(delete)
+        assert current is not None
+        branch.store.replace(replace(current, status=Status.PENDING, readiness=Readiness.RECHECK))
+    place(branch)
+    assert waits_for(branch, delete) is None
+
+
 # rank and groups
 
 

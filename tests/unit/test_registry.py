@@ -10,7 +10,7 @@ from support import NOON, a_conflict
 from erp_offline_sync.engine.errors import InvalidRequest
 from erp_offline_sync.engine.identity import canonical_json
 from erp_offline_sync.engine.model import Resolution
-from erp_offline_sync.engine.registry import HookRegistry, conflict_data, read_answer
+from erp_offline_sync.engine.registry import HookRegistry, conflict_data, read_answer, same_doctype
 
 
 def one(conflict_id: str, data: Any) -> None: ...
@@ -33,6 +33,11 @@ def test_a_doctype_may_be_written_without_its_spaces() -> None:
     assert registry.hooks("Sales Invoice") == [one]
     assert registry.unregister("sales invoice")
     assert registry.hooks("Sales Invoice") == []
+
+
+def test_two_spellings_of_one_doctype_are_the_same_doctype() -> None:
+    assert same_doctype("SalesInvoice", "Sales Invoice")
+    assert not same_doctype("Sales Invoice", "Sales Order")
 
 
 def test_taking_a_hook_away_says_whether_there_was_one() -> None:

@@ -17,6 +17,7 @@ from erp_offline_sync.engine.errors import AlreadyDecided, LocalRefused, NotAllo
 from erp_offline_sync.engine.model import (
     Conflict,
     ConflictType,
+    Document,
     FieldKind,
     Operation,
     Policy,
@@ -300,6 +301,57 @@ def test_a_conflict_that_was_discarded_says_so_to_the_second_person() -> None:
         branch.store.put_conflict(replace(conflict, resolution_status="resolved", resolved_by="bob"))
     with pytest.raises(AlreadyDecided, match="bob already decided"):
         branch.engine.resolutions.apply(conflict.id, R.LOCAL_WINS, by="ann")
+
+
+def test_a_rule_does_not_undo_what_somebody_decided_while_it_was_looked_up() -> None:
+    branch = branch_with(Strategy.MANUAL)
+
+    class Slow:
+        def decide(self, conflict: Conflict) -> Any:
+            branch.engine.resolutions.apply(conflict.id, R.SKIP, by="ann", reason="quick")
+            return None
+
+    object.__setattr__(branch.ports, "resolver", Slow())
+    update_update(branch)
+    branch.run()
+    conflict = branch.conflict()
+    assert (conflict.resolution, conflict.resolved_by, conflict.reason) == (R.SKIP, "ann", "quick")
+
+
+def test_a_document_that_is_not_known_any_more_can_only_be_skipped() -> None:
+    """Somebody deleted its row by hand."""
+    branch = branch_with()
+    in_conflict(branch, T.UPDATE_UPDATE)
+    branch.store.document = lambda line: None  # type: ignore[method-assign]
+    with pytest.raises(NotAllowed, match="not known any more"):
+        apply(branch, R.SERVER_WINS)
+    apply(branch, R.SKIP)
+    assert branch.ledger().decided == 1
+
+
+@pytest.mark.parametrize("resolution", [R.LOCAL_WINS, R.SERVER_WINS])
+def test_what_the_central_has_not_cannot_be_taken_from_there(resolution: Resolution) -> None:
+    branch = branch_with()
+    conflict = in_conflict(branch, T.CREATE_CREATE)
+    with branch.store.transaction():
+        branch.store.put_conflict(replace(conflict, server_data=None))
+    with pytest.raises(NotAllowed, match="no such document"):
+        apply(branch, resolution)
+
+
+@pytest.mark.parametrize("resolution", [R.LOCAL_WINS, R.SERVER_WINS])
+def test_a_document_of_the_central_that_is_another_one_here_is_not_taken_twice(
+    resolution: Resolution,
+) -> None:
+    """Linked to the other one while the conflict was open."""
+    branch = branch_with()
+    in_conflict(branch, T.CREATE_CREATE)
+    with branch.store.transaction():
+        other = Document(id="l9", doctype="Customer", local_name="C-9", central_name="C-1")
+        branch.store.put_document(other)
+    with pytest.raises(NotAllowed, match="is C-9 here"):
+        apply(branch, resolution)
+    assert branch.pending().pending
 
 
 def test_an_unknown_conflict_is_not_found(branch: Branch) -> None:

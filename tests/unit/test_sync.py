@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -300,6 +301,21 @@ def test_a_run_that_is_told_to_stop_gives_back_what_it_had_claimed(branch: Branc
     assert meta(branch, LAST_SYNC) is None
 
 
+def test_a_run_does_not_give_back_what_another_run_took_over(branch: Branch) -> None:
+    _first, second = customers(branch, 2)
+
+    def taken_and_stopped() -> None:
+        branch.control.stop()
+        with branch.store.transaction():
+            current = branch.store.get(second)
+            assert current is not None
+            branch.store.replace(replace(current, lease_token=99))
+
+    during(branch, 1, taken_and_stopped)
+    branch.run()
+    assert (branch.status(second), branch.get(second).lease_token) == (Status.IN_FLIGHT, 99)
+
+
 def test_placing_a_long_backlog_stops_as_well(branch: Branch) -> None:
     customers(branch, 250)
     branch.central.online = False
@@ -335,9 +351,9 @@ def test_while_paused_nothing_leaves_not_even_a_probe(branch: Branch) -> None:
 
 
 def test_a_pause_holds_back_look_ups_too(branch: Branch) -> None:
-    for number in range(3):
+    for number in range(2):
         branch.create("Sale", f"S-{number}", total=number)
-    branch.answer(LOST, LOST, LOST)
+    branch.answer(LOST, LOST)
     branch.run()
     branch.later(300)
     looked: list[str] = []
@@ -362,6 +378,20 @@ def test_a_run_waits_for_what_is_due_soon(branch: Branch) -> None:
     request = branch.create("Customer", "C-1")
     assert branch.run(linger=10).reason == "done"
     assert branch.status(request) is Status.SYNCED
+
+
+def test_what_is_saved_while_a_run_lingers_goes_at_once(branch: Branch) -> None:
+    due, late = branch.store.due, []
+
+    def then_a_save(*args: Any, **more: Any) -> Any:
+        found = due(*args, **more)
+        if not found and not late:
+            late.append(branch.create("Customer", "C-9"))
+        return found
+
+    branch.store.due = then_a_save  # type: ignore[method-assign]
+    assert branch.run(linger=10).stats.success == 1
+    assert branch.clock.monotonic() == 0
 
 
 def test_a_run_does_not_wait_for_what_is_due_later(branch: Branch) -> None:
