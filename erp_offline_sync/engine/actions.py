@@ -13,7 +13,7 @@ from .delivery import with_note
 from .errors import InvalidRequest, NotAllowed, NotFound, TakesAlong
 from .line import BREAKER, kept_breaker
 from .model import Attempt, Document, Json, Operation, Readiness, Request, Status
-from .names import document_links
+from .names import document_links, local_document
 from .ordering import Placer
 from .outgoing import document_body
 from .paths import document_path
@@ -135,7 +135,7 @@ def send_whole(ports: Ports, request_id: str, *, by: str) -> Request:
             raise NotAllowed(
                 "It was sent and may have arrived: look at the central, then retry or discard it."
             )
-        current = ports.documents.current(document.doctype, document.local_name)
+        current = local_document(ports, document)
         if current is None:
             raise NotAllowed("The document is not here any more.")
         body: Json = document_body(current, ports.policies.schema(document.doctype))

@@ -21,7 +21,8 @@ from .errors import CentralUnavailable, LeaseLost
 from .line import Line
 from .lookup import Lookup
 from .model import Attempt, Document, Json, Link, Operation, Readiness, Request, Status
-from .names import in_central_names
+from .names import in_central_names, local_document
+from .ordering import Placer
 from .outgoing import DOCSTATUS, build_wire, has_rows, links_in_body, row_names
 from .paths import document_path
 from .ports import Ports
@@ -70,6 +71,7 @@ class Delivery:
         self._line = line
         self._lookup = lookup
         self._resolutions = resolutions
+        self._placer = Placer(ports.store, ports.ids)
         self.token = 0
 
     # before it is sent
@@ -201,9 +203,9 @@ class Delivery:
         """The branch's document as it was before its open requests, in the central's names; None where the branch
         keeps no documents."""
         with self._store.transaction():
+            local = self._local(document)
             later = self._store.open_in_line(document.id)
             last = later[0] if later else None
-            local = self._ports.documents.current(document.doctype, document.local_name)
             if local is None and last is not None and last.operation is Operation.DELETE:
                 local = last.base
             if local is None:
@@ -239,10 +241,16 @@ class Delivery:
             return True
         schema = self._ports.policies.schema(document.doctype)
         with self._store.transaction():
-            local = self._ports.documents.current(document.doctype, document.local_name)
+            local = self._local(document)
             ours = None if local is None else in_central_names(self._store, local, schema)
         fields = moved_fields(base, central, schema)
         return ours is None or not set(fields).isdisjoint(moved_fields(ours, central, schema))
+
+    def _local(self, document: Document) -> Json | None:
+        """The branch's document under the name that it has now: a rename may just have been saved."""
+        self._placer.place_all()
+        current = self._store.document(document.id) or document
+        return local_document(self._ports, current)
 
     def _learn(self, request: Request, document: Document, **changes: Any) -> Document:
         """Keep what the central said of a document, under the lease. What was placed meanwhile stays."""
@@ -527,6 +535,7 @@ class Delivery:
                         waits_why=why,
                     )
                 )
+                self._placer.raise_rank(creator, request.rank)
                 return Result.NONE
         return self._refused_at_once(request, outcome)
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from .model import Json, Link, Schema
-from .ports import Store
+from .model import Document, Json, Link, Schema
+from .ports import Ports, Store
 from .values import is_rows, synced_values
 
-__all__ = ["document_links", "in_central_names", "in_local_names"]
+__all__ = ["document_links", "in_central_names", "in_local_names", "local_document"]
 
 _Named = Callable[[str, str], str]
 """(doctype, name on one side) → name on the other."""
@@ -46,6 +46,11 @@ def in_local_names(
         else value
         for field, value in values.items()
     }
+
+
+def local_document(ports: Ports, document: Document) -> Json | None:
+    """The branch's document as it stands. After its delete another one may have its name: that one is not it."""
+    return None if document.deleted else ports.documents.current(document.doctype, document.local_name)
 
 
 def document_links(values: Json, schema: Schema | None, known: Iterable[Link] = ()) -> tuple[Link, ...]:

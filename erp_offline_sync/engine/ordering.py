@@ -60,7 +60,7 @@ class Placer:
         others = [blocker for blocker in others if not self._waits_for(blocker, request)]
         blockers = [*([before] if before else []), *others]
         for blocker in blockers:
-            self._raise_rank(blocker, request.rank)
+            self.raise_rank(blocker, request.rank)
         if blockers:
             why = "an earlier change of this document" if before else _why(request, blockers[0])
             placed = move(
@@ -153,7 +153,7 @@ class Placer:
             current = self._store.get(current.waits_for)
         return False
 
-    def _raise_rank(self, blocker: Request, rank: int) -> None:
+    def raise_rank(self, blocker: Request, rank: int) -> None:
         """What others wait for goes as early as the best of them."""
         current: Request | None = blocker
         while current is not None and current.status not in ENDS and current.rank > rank:

@@ -27,7 +27,7 @@ from .model import (
     Status,
     Strategy,
 )
-from .names import document_links, in_central_names, in_local_names
+from .names import document_links, in_central_names, in_local_names, local_document
 from .ordering import Placer
 from .outgoing import document_body, row_names
 from .paths import document_path
@@ -124,7 +124,7 @@ class Resolutions:
         if line[-1].operation is Operation.DELETE:
             return None
         if document is not None:
-            current = self._ports.documents.current(document.doctype, document.local_name)
+            current = local_document(self._ports, document)
             if current is not None:
                 return current
         combined: dict[str, Any] = dict(base)
@@ -288,7 +288,7 @@ class Resolutions:
 
     def _write_local(self, conflict: Conflict, document: Document, *, keep: frozenset[str]) -> None:
         """Give the branch's document the central's synced values, but for the fields in `keep`."""
-        current = self._ports.documents.current(document.doctype, document.local_name)
+        current = local_document(self._ports, document)
         if current is None:
             return
         schema = self._ports.policies.schema(document.doctype)
@@ -308,7 +308,7 @@ class Resolutions:
 
     def _match_rows(self, conflict: Conflict, document: Document) -> None:
         """Know the rows that were just written here as those of the central that they are."""
-        after = self._ports.documents.current(document.doctype, document.local_name) or {}
+        after = local_document(self._ports, document) or {}
         schema = self._ports.policies.schema(document.doctype)
         ours = in_central_names(self._store, synced_values(after, schema), schema)
         rows = row_names(ours, self._server(conflict), document.rows)
@@ -382,7 +382,7 @@ class Resolutions:
 
     def _deleted_here(self, conflict: Conflict) -> None:
         document = self._document(conflict)
-        if self._ports.documents.current(document.doctype, document.local_name) is not None:
+        if local_document(self._ports, document) is not None:
             self._ports.documents.delete(document.doctype, document.local_name)
         self._store.put_document(replace(document, deleted=True))
         self._decided(conflict)
@@ -444,7 +444,7 @@ class Resolutions:
 
     def _move_here(self, document: Document, server: Json, *, unless: int | None = None) -> None:
         """Bring the branch's document to the server's state."""
-        current = self._ports.documents.current(document.doctype, document.local_name)
+        current = local_document(self._ports, document)
         wanted = _docstatus(server)
         if current is not None and wanted != unless and _docstatus(current) != wanted:
             self._ports.documents.set_docstatus(document.doctype, document.local_name, wanted)

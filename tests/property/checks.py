@@ -20,7 +20,7 @@ from .world import KINDS, World
 __all__ = ["after_every_step", "at_the_end", "when_drained"]
 
 _HELD = frozenset({Status.NEEDS_ATTENTION, Status.CONFLICT})
-_MAY_BE_THERE = frozenset(Status) - ENDS
+_MAY_BE_THERE = (frozenset(Status) - ENDS) | {Status.DECIDED}
 
 
 def after_every_step(world: World) -> list[str]:
