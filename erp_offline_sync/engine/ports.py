@@ -160,7 +160,8 @@ class Store(Protocol):
     def add(self, request: Request) -> Request:
         """Insert only; gives the row its `seq` and answers it. Raises InvalidRequest where `id` is taken."""
 
-    def get(self, request_id: str) -> Request | None: ...
+    def get(self, request_id: str) -> Request | None:
+        """The request; None where there is none of that id."""
 
     def replace(self, request: Request, *, token: int | None = None) -> bool:
         """Write every column of the row anew and move the counters by the change of its status.
@@ -226,12 +227,14 @@ class Store(Protocol):
         """Open requests of other lines whose document links to this one, by `seq`."""
 
     # documents
-    def document(self, line: str) -> Document | None: ...
+    def document(self, line: str) -> Document | None:
+        """The document of that line, a deleted one too; None where there is none."""
 
     def document_named(self, doctype: str, local_name: str) -> Document | None:
         """The one that is not deleted."""
 
-    def documents_at_central(self, doctype: str, central_names: Collection[str]) -> list[Document]: ...
+    def documents_at_central(self, doctype: str, central_names: Collection[str]) -> list[Document]:
+        """Those that have one of these names at the central, deleted ones too."""
 
     def put_document(self, document: Document) -> None:
         """Insert or replace by `id`."""
@@ -240,9 +243,11 @@ class Store(Protocol):
     def put_conflict(self, conflict: Conflict) -> None:
         """Insert or replace by `id`. At most one pending conflict a line."""
 
-    def conflict(self, conflict_id: str) -> Conflict | None: ...
+    def conflict(self, conflict_id: str) -> Conflict | None:
+        """The conflict, pending or resolved; None where there is none of that id."""
 
-    def pending_conflict(self, line: str) -> Conflict | None: ...
+    def pending_conflict(self, line: str) -> Conflict | None:
+        """The one pending conflict of the line."""
 
     def conflicts(self, *, pending: bool = True, limit: int = 100, offset: int = 0) -> list[Conflict]:
         """By creation, oldest first."""
@@ -263,7 +268,8 @@ class Store(Protocol):
     def release_lease(self, lease: Lease) -> None:
         """Ends it where it is still ours; else does nothing."""
 
-    def live_lease(self) -> Lease | None: ...
+    def live_lease(self) -> Lease | None:
+        """The lease that is held now; None where it was given back or has run out."""
 
     def counters(self) -> Mapping[Status, int]:
         """How many requests ever reached and are now in each state, purged ends included; new rows included.
@@ -272,9 +278,11 @@ class Store(Protocol):
     def oldest_open(self) -> datetime | None:
         """`created_at` of the oldest request that is not ended; may be found by an index only."""
 
-    def get_meta(self, key: str) -> str | None: ...
+    def get_meta(self, key: str) -> str | None:
+        """The text kept under the key; None where there is none."""
 
-    def set_meta(self, key: str, value: str | None) -> None: ...
+    def set_meta(self, key: str, value: str | None) -> None:
+        """Keep the text under the key; None: nothing any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
