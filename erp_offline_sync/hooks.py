@@ -33,7 +33,11 @@ doc_events = {
     "Custom Field": {"on_update": "erp_offline_sync.indexes.after_custom_field"},
 }
 
-before_request = ["erp_offline_sync.transactions.begin"]
+before_request = [
+    "erp_offline_sync.transactions.begin",
+    "erp_offline_sync.adapters.sqlite_turns.begin_request",
+]
+after_request = ["erp_offline_sync.adapters.sqlite_turns.end_request"]
 before_job = ["erp_offline_sync.transactions.begin"]
 
 scheduler_events = {

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -53,6 +53,7 @@ from .rows import (
     row_to_document,
     row_to_request,
 )
+from .sqlite_turns import alone
 
 __all__ = [
     "SEQUENCE",
@@ -133,6 +134,10 @@ class FrappeStore:
             finally:
                 self._depth -= 1
             return
+        with alone() if self._owns and _is_sqlite() else nullcontext():
+            yield from self._outermost()
+
+    def _outermost(self) -> Iterator[None]:
         save_point = self._begin()
         self._depth = 1
         try:

@@ -252,3 +252,29 @@ def test_nothing_waits_for_what_ended_at_the_same_moment(owning, site):
     with owning.transaction():
         after = owning.get("second")
     assert (after.status, after.readiness) == (Status.PENDING, Readiness.RECHECK)
+
+
+def test_saves_over_the_web_succeed_while_a_run_commits_all_the_time(settings, owning, site, branch):
+    """On Frappe's SQLite a save fails where another process commits between its first read and its first write."""
+    settings(sync_on_save=0)
+    done = threading.Event()
+
+    def run(store):
+        commits = 0
+        while not done.wait(0.01):
+            with store.transaction():
+                store.set_meta("breaker", str(commits))
+            commits += 1
+        return commits
+
+    thread, result = _in_thread(site, run)
+    try:
+        statuses = [
+            branch.rest.post("/api/resource/Shop Note", json={"title": f"note {number}"}).status_code
+            for number in range(60)
+        ]
+    finally:
+        done.set()
+        thread.join(60)
+    assert statuses == [200] * 60
+    assert result["answer"] > 60
