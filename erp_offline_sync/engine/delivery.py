@@ -149,7 +149,7 @@ class Delivery:
         message = self._is_anothers(document.doctype, name, document.id)
         if message:
             raise _Held(message)
-        before = self._before(document, name)
+        before = self._before(document, name, central)
         if before is None:
             schema = self._ports.policies.schema(document.doctype)
             based = {field: central.get(field) for field in request.base or {}}
@@ -168,7 +168,7 @@ class Delivery:
         message = self._is_anothers(link.doctype, link.name, document.id)
         if message:
             raise _Held(message)
-        before = self._before(document, link.name)
+        before = self._before(document, link.name, central)
         if before is not None and not self._lookup.same_document(before, central, link.doctype):
             raise _Held(f"{link.doctype} {link.name}, which it links to, is another document at the central.")
         return str(self._link(request, document, before or central, central).central_name)
@@ -199,9 +199,9 @@ class Delivery:
             return {"version": str(central.get("modified") or "") or None, "base": central}
         return {"version": version, "base": {**expected, "name": central["name"]}}
 
-    def _before(self, document: Document, name: str) -> dict[str, Any] | None:
+    def _before(self, document: Document, name: str, central: Json) -> dict[str, Any] | None:
         """The branch's document as it was before its open requests, in the central's names; None where the branch
-        keeps no documents."""
+        keeps no documents. `central` tells which field is the one that it is named by."""
         with self._store.transaction():
             local = self._local(document)
             later = self._store.open_in_line(document.id)
@@ -216,6 +216,10 @@ class Delivery:
                     {"docstatus": DOCSTATUS[request.operation] - 1} if request.operation in DOCSTATUS else {}
                 )
                 before |= {**(request.base or {}), **moved}
+                if request.operation is Operation.RENAME:
+                    new_name = request.body["new_name"]
+                    named_by = [field for field, value in before.items() if value == new_name]
+                    before |= {field: name for field in named_by if central.get(field) == name}
             return in_central_names(self._store, before, self._ports.policies.schema(document.doctype))
 
     def _names(self, request: Request) -> dict[str, str]:
@@ -314,7 +318,7 @@ class Delivery:
                     expected = _renamed(known, answered)
             except CentralUnavailable:
                 # It had its effect all the same; the version is read before the next request about it.
-                answered = {**(answered or {}), "modified": None}
+                answered = None if answered is None else {**answered, "modified": None}
         if wanted and answered is not None and (answered.get("docstatus") or 0) != wanted:
             return self._deferred(request, outcome, answered)
         return self._close(
@@ -364,6 +368,10 @@ class Delivery:
             if document is not None:
                 document = self._known(request, document, answered, name, expected)
                 self._store.put_document(document)
+                if request.operation in (Operation.CREATE, Operation.RENAME) and not request.body.get(
+                    "merge"
+                ):
+                    self._vanished_before(document)
             noted = with_note(
                 request, Attempt(at=now, event=event, status=outcome.status if outcome else None)
             )
@@ -392,7 +400,10 @@ class Delivery:
         expected: Json | None,
     ) -> Document:
         if request.operation is Operation.RENAME and name:
-            document = replace(document, central_name=name)
+            # Read again before the next change, unless that was done just now.
+            document = replace(
+                document, central_name=name, version=None if answered is None else document.version
+            )
         if answered is None or answered.get("name") is None:
             return document
         known = self._as_known(document, answered, expected or answered, version=document.version)
@@ -403,6 +414,13 @@ class Delivery:
             touched_at=self._store.now(),
             **known,
         )
+
+    def _vanished_before(self, document: Document) -> None:
+        """Its name was free at the central: what was known under it is not there any more."""
+        names = [document.central_name] if document.central_name else []
+        for other in self._store.documents_at_central(document.doctype, names):
+            if other.id != document.id:
+                self._store.put_document(replace(other, central_name=None, version=None, base=None, rows={}))
 
     def _arrived_before(
         self, request: Request, document: Document, central: Json, outcome: Outcome

@@ -348,9 +348,17 @@ class Resolutions:
         return base
 
     def _server_here(self, conflict: Conflict) -> None:
+        self._refuse_merged(conflict)
         document = self._take_over(self._document(conflict), self._server(conflict), conflict.server_version)
         self._write_local(conflict, document, keep=frozenset())
         self._decided(conflict)
+
+    def _refuse_merged(self, conflict: Conflict) -> None:
+        for request in self._held(conflict):
+            if request.operation is Operation.RENAME and request.body.get("merge"):
+                raise LocalRefused(
+                    "It was merged into another document here and cannot be taken apart again."
+                )
 
     def _made_anew(self, conflict: Conflict) -> None:
         """Gone at the central: the branch's document is created there as it stands here."""
@@ -435,6 +443,7 @@ class Resolutions:
 
     def _state_here(self, conflict: Conflict) -> None:
         """The values first: what is submitted does not take them any more."""
+        self._refuse_merged(conflict)
         document = self._document(conflict)
         server = self._server(conflict)
         document = self._take_over(document, server, conflict.server_version)

@@ -89,7 +89,9 @@ class Answers:
             low, high = low + least, high + most
             if most:
                 in_a_row = unanswered = 0
-        return (0 if key in self.uncertain else low), high
+        if key in self.uncertain:
+            return 0, len(self.by_key.get(key, ()))
+        return low, high
 
 
 def _type_of(reply: Reply) -> str | None:

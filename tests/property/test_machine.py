@@ -15,7 +15,7 @@ CHOICES = st.integers(min_value=0, max_value=1000)
 FAULTS = ("misanswer", "lose answer", "repeat", "delay", "answer all", "time")
 PEOPLE = ("person", "discard", "purge", "pause", "resume")
 THERE = ("edit there", "move there", "delete there", "insert there")
-HERE = ("save", "submit", "cancel", "amend", "delete", "rename", "call")
+HERE = ("save", "submit", "cancel", "amend", "delete", "rename", "merge", "call")
 
 
 class Sites(RuleBasedStateMachine):

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from erp_offline_sync.adapters.standalone import PlainPolicies, StopFlag
+from erp_offline_sync.adapters.standalone import NoDocuments, PlainPolicies, StopFlag
 from erp_offline_sync.engine import actions
 from erp_offline_sync.engine.config import Config
-from erp_offline_sync.engine.errors import LocalRefused, NotAllowed
+from erp_offline_sync.engine.errors import LocalRefused, NotAllowed, Paused
+from erp_offline_sync.engine.line import BREAKER, kept_breaker
 from erp_offline_sync.engine.model import (
     Conflict,
     FieldKind,
@@ -39,7 +40,8 @@ from erp_offline_sync.engine.model import (
     Wire,
 )
 from erp_offline_sync.engine.paths import document_path
-from erp_offline_sync.engine.status import pause, resume
+from erp_offline_sync.engine.registry import HookRegistry
+from erp_offline_sync.engine.status import PAUSED, pause, resume
 from erp_offline_sync.engine.sync import RunReport, SyncEngine
 from erp_offline_sync.engine.transitions import ENDS
 from erp_offline_sync.engine.values import moved_fields
@@ -214,7 +216,7 @@ class WorldCentral(ModelCentral):
             reply = self._poisoned(wire) or super().deliver(wire, key=key)
         reply = self._poisoned(wire) or reply
         world.clock.advance(self.deadline if reply.gap is Gap.NO_ANSWER else world.rng.choice((0.05, 0.3, 2)))
-        world.answers.got(key, reply)
+        world.answered(key, reply)
         owner = world.store.requests_now().get(world.key_owner.get(key, ""))
         kind = reply.gap.value if reply.gap else (reply.body or {}).get("exc_type") or ""
         world.say(f"    sent {owner.seq if owner else '?'} {wire.method} {wire.body}: {reply.status} {kind}")
@@ -238,12 +240,14 @@ class WorldCentral(ModelCentral):
         return replace(there, at=there.at + ahead) if there else None
 
     def probe(self) -> Reply:
+        self.world.called("a probe")
         reply = super().probe()
         self.world.answers.probed(good=reply.status == 200 and reply.is_json)
         return reply
 
     def _looked(self, look: Callable[[], Reply]) -> Reply:
         world = self.world
+        world.called("a look-up")
         world.between("before a look-up")
         world.clock.advance(0.05)
         if self.online and world.chance("look-up lost"):
@@ -377,6 +381,8 @@ class World:
         self.gone: dict[Key, int] = {}
         self.cut: set[int] = set()
         """Documents that a person or a skip left unequal on purpose."""
+        self.merges: dict[str, int] = {}
+        """Request of a merge → the document that stays."""
         self.ended: dict[str, Request] = {}
         self.key_owner: dict[str, str] = {}
         self.central = WorldCentral(
@@ -391,12 +397,14 @@ class World:
         )
         self.central.world = self
         self._temper(kinds)
+        self.control = StopFlag()
         self.engine = self._new_engine()
         self._older_than_the_app()
 
     def _temper(self, kinds: Mapping[str, float] | None) -> None:
         """Each seed has its own mixture: rare things are frequent in some."""
         rng = self.rng
+        self.standalone = rng.random() < 0.1
         self.odds: dict[str, float] = {
             name: rng.choice((0.0, 0.0, 0.05, 0.15))
             for name in ("stall", "look-up lost", "rollback", "poison")
@@ -412,6 +420,11 @@ class World:
             },
             {name: kind.schema for name, kind in KINDS.items()},
         )
+        if self.standalone:
+            self.policies = PlainPolicies()
+        self.hooks = HookRegistry()
+        if rng.random() < 0.2:
+            self.hooks.register("*", self._hook)
         self.ordered = rng.random() < 0.3
         self.config = Config(
             lww_uncertain=rng.choice((Resolution.SERVER_WINS, Resolution.MANUAL)),
@@ -420,16 +433,24 @@ class World:
         )
         self.weights = {name: weight * rng.choice((0.3, 1, 1, 3)) for name, weight in _WEIGHTS.items()}
 
+    def _hook(self, conflict_id: str, conflict: Mapping[str, Any]) -> Any:
+        """Somebody's hook: it decides, leaves it, talks nonsense or fails."""
+        answer = self.rng.choice(("local_wins", "server_wins", "skip", "manual", None, "nonsense", "fails"))
+        if answer == "fails":
+            raise RuntimeError("a hook failed")
+        return {"resolution": answer} if answer else None
+
     def _new_engine(self, holder: str = "run") -> SyncEngine:
         ports = ports_around(
             self.store,
             self.central,
             self.clock,
             seed=self.rng.getrandbits(32),
-            documents=self.documents,
+            documents=NoDocuments() if self.standalone else self.documents,
             policies=self.policies,
             config=self.config,
-            control=StopFlag(),
+            control=self.control,
+            registry=self.hooks,
         )
         self.ports = ports
         return SyncEngine(ports, holder=f"{holder} {self.count('engine')}")
@@ -492,6 +513,11 @@ class World:
             finally:
                 self.nested = False
 
+    def stop(self) -> None:
+        """The process is asked to end."""
+        self.faults["stop"] += 1
+        self.control.stop("shutdown")
+
     def stall(self, key: str) -> None:
         """The whole process sleeps longer than its lease, and another one takes over meanwhile."""
         self.clock.advance(95)
@@ -524,6 +550,33 @@ class World:
         self.key_owner[key] = owner.id
         if owner.status is not Status.IN_FLIGHT or owner.sent_at is None:
             self.violated(f"{owner.id} was sent without being marked")
+        uid = self.queued[owner.id]
+        for other in self.open_requests():
+            if uid is not None and other.seq < owner.seq and self.queued[other.id] == uid:
+                self.violated(
+                    f"G2: {owner.id} was sent while {other.id} of the same document is {other.status.value}"
+                )
+        with MemoryStore.transaction(self.store):
+            breaker = kept_breaker(self.store.get_meta(BREAKER))
+            lease = self.store.live_lease()
+        if not breaker.closed and not breaker.half_open:
+            self.violated(f"{owner.id} was sent while the line is open")
+        if lease is None or (lease.expires_at - self.clock.now()).total_seconds() < self.central.deadline:
+            self.violated(f"{owner.id} was sent under a lease that may end before the answer")
+        self.called("a request")
+
+    def called(self, what: str) -> None:
+        """Something goes over the line."""
+        with MemoryStore.transaction(self.store):
+            if self.store.get_meta(PAUSED) is not None:
+                self.violated(f"{what} left while sending was paused")
+
+    def answered(self, key: str, reply: Reply) -> None:
+        self.answers.got(key, reply)
+        kind = (reply.body or {}).get("exc_type") if reply.is_json else None
+        untouched = not self.cut and not self.faults["deleted at the central"] and not self.standalone
+        if kind == "LinkValidationError" and untouched:
+            self.violated(f"G2: {self.key_owner[key]} was sent before what it links to")
 
     # the scheduler
 
@@ -702,14 +755,44 @@ class World:
         new = self.rng.choice(_NAMES) if KINDS[doctype].named_by else self.count("renamed")
         if (doctype, new) in self.documents.all:
             return
+        self._rename(doctype, name, new)
+
+    def merge(self) -> None:
+        """One document is merged into another: it is gone, and what linked to it links to the other."""
+        doctype = self.rng.choice(("Group", "Customer"))
+        names = [name for _, name in self._documents(doctype)]
+        if len(names) < 2:
+            return
+        old, new = self.rng.sample(names, 2)
+        with self.business():
+            uid, before = self.documents.uids[doctype, old], self.gone.get((doctype, old))
+            self.gone[doctype, old] = uid
+            self.store.undo_with(lambda: self._forget_gone((doctype, old), before))
+            self.documents.put((doctype, old), None)
+            self._relink(doctype, old, new)
+            target = self.documents.uids[doctype, new]
+            added = self._capture(
+                Operation.RENAME,
+                (doctype, old),
+                {"new_name": new, "merge": True},
+                former=(Link(path="new_name", doctype=doctype, name=new),),
+                document=self.documents.all[doctype, new],
+                uid=uid,
+            )
+            self.merges[added] = target
+
+    def _relink(self, doctype: str, old: str, new: str) -> None:
+        for other in self.documents.linking(doctype, old):
+            self.documents.put(other, _relinked(other[0], self.documents.all[other], doctype, old, new))
+
+    def _rename(self, doctype: str, name: str, new: str) -> None:
         with self.business():
             document, uid = self.documents.all[doctype, name], self.documents.uids[doctype, name]
             named_by = KINDS[doctype].named_by
             moved = {**document, "name": new, **({named_by: new} if named_by else {})}
             self.documents.put((doctype, name), None)
             self.documents.put((doctype, new), moved, uid)
-            for other in self.documents.linking(doctype, name):
-                self.documents.put(other, _relinked(other[0], self.documents.all[other], doctype, name, new))
+            self._relink(doctype, name, new)
             self._capture(
                 Operation.RENAME, (doctype, name), {"new_name": new, "merge": False}, document=moved, uid=uid
             )
@@ -743,7 +826,7 @@ class World:
         unique: Mapping[str, Any] | None = None,
         document: Mapping[str, Any] | None = None,
         uid: int | None = None,
-    ) -> None:
+    ) -> str:
         """What capture inserts for a save of this document as it stands now."""
         doctype, name = key
         priority = self.rng.choice((5, 5, 5, 5, 2, 8))
@@ -769,6 +852,7 @@ class World:
             order_group=KINDS[doctype].order_group if self.ordered else None,
         )
         self._add(request, uid if uid is not None else self.documents.uids[key])
+        return new_key
 
     def _add(self, request: Request, uid: int | None) -> None:
         added = self.store.add(request)
@@ -833,7 +917,13 @@ class World:
     # the run
 
     def run(self) -> None:
-        self.drain()
+        draw = self.rng.random()
+        if draw < 0.1:
+            self.drain(doctypes=self.rng.sample(list(KINDS), 2))
+        elif draw < 0.2:
+            self.drain(force=True)
+        else:
+            self.drain()
 
     def run_cut(self) -> None:
         self.dies_in = self.rng.randint(1, 60)
@@ -848,8 +938,13 @@ class World:
             **options,
         }
         self.running = True
+        if self.control.stop_reason():
+            self.control = StopFlag()
+            self.engine = self._new_engine()
         try:
             return self.engine.run(**given)
+        except Paused:
+            return None
         except Crash:
             self.answers.lost()
             self.engine = self._new_engine()
@@ -1086,6 +1181,11 @@ class World:
         for request in self.store.all_requests():
             if request.status in ENDS and request.id not in self.ended:
                 self.ended[request.id] = request
+        with MemoryStore.transaction(self.store):
+            for conflict in self.store.conflicts(pending=False, limit=1000):
+                uid = self.queued.get(conflict.local_request_id)
+                if conflict.resolution is Resolution.SKIP and uid is not None:
+                    self.cut.add(uid)
 
     # the end
 
@@ -1141,6 +1241,7 @@ _WEIGHTS: Mapping[str, float] = {
     "amend": 1,
     "delete": 2,
     "rename": 2,
+    "merge": 0.5,
     "call": 1,
     "run": 8,
     "run cut": 4,
@@ -1161,6 +1262,7 @@ _WEIGHTS: Mapping[str, float] = {
     "resume": 1,
     "person": 3,
     "discard": 0.2,
+    "stop": 0.0,
     "purge": 0.4,
 }
 
@@ -1171,6 +1273,7 @@ _STEPS: Mapping[str, Callable[[World], None]] = {
     "amend": World.amend,
     "delete": World.delete,
     "rename": World.rename,
+    "merge": World.merge,
     "call": World.call,
     "run": World.run,
     "run cut": World.run_cut,
@@ -1191,10 +1294,22 @@ _STEPS: Mapping[str, Callable[[World], None]] = {
     "resume": World.resume,
     "person": World.person,
     "discard": World.discard_something,
+    "stop": World.stop,
     "purge": World.purge,
 }
 
-_INTERLEAVED = ("save", "save", "submit", "cancel", "delete", "rename", "person", "edit there", "discard")
+_INTERLEAVED = (
+    *("save",) * 8,
+    "submit",
+    "submit",
+    "cancel",
+    "delete",
+    "rename",
+    "person",
+    "edit there",
+    "discard",
+    "stop",
+)
 
 
 def _refuses_poison(doctype: str, body: Json) -> Reply | None:
