@@ -38,7 +38,10 @@ class Doubts:
     def settle(self, request: Request) -> Result:
         """Raises CentralUnavailable where the look-up got no proper answer; the request stays In Doubt."""
         with self._store.transaction():
-            flying = move(request, Status.IN_FLIGHT, lease_token=self._delivery.token)
+            current = self._store.get(request.id)
+            if current is None or current.status is not Status.IN_DOUBT:
+                return Result.NONE
+            flying = move(current, Status.IN_FLIGHT, lease_token=self._delivery.token)
             self._store.replace(flying)
         return _BY_OPERATION[flying.operation](self, flying)
 

@@ -574,6 +574,8 @@ class World:
     def answered(self, key: str, reply: Reply) -> None:
         self.answers.got(key, reply)
         kind = (reply.body or {}).get("exc_type") if reply.is_json else None
+        if kind == "LinkValidationError":
+            self.note_ends()
         untouched = not self.cut and not self.faults["deleted at the central"] and not self.standalone
         if kind == "LinkValidationError" and untouched:
             self.violated(f"G2: {self.key_owner[key]} was sent before what it links to")
