@@ -197,6 +197,17 @@ def test_another_document_under_the_value_that_we_gave_is_a_conflict() -> None:
     assert branch.pending().conflict_type is ConflictType.CREATE_CREATE
 
 
+@pytest.mark.parametrize(("docstatus", "expected"), [(1, Status.SYNCED), (0, Status.CONFLICT)])
+def test_a_submitted_create_arrived_only_where_it_is_submitted(docstatus: int, expected: Status) -> None:
+    branch = a_branch(config=MANUAL)
+    branch.central.insert("Sale", "X", code="X", docstatus=docstatus)
+    branch.documents.documents["Sale", "S-1"] = {"name": "S-1", "code": "X", "docstatus": 1}
+    request = branch.queue(O.CREATE, "Sale", "S-1", {"code": "X", "docstatus": 1}, unique={"code": "X"})
+    branch.answer(LOST)
+    branch.run()
+    assert branch.status(request) is expected
+
+
 def ours(branch: Branch, name: str, **values: Any) -> None:
     """Another document that our API user made at the central meanwhile."""
     branch.central.insert("Sale", name, **values)
@@ -314,6 +325,17 @@ def test_a_rename_is_looked_up_under_the_name_that_was_sent() -> None:
     assert branch.names_there("Customer") == [names[1]]
 
 
+def test_a_rename_did_not_arrive_where_the_document_still_has_its_name(branch: Branch) -> None:
+    """Though there is another one of the new name."""
+    request = request_of(branch, O.RENAME)
+    branch.central.insert("Sale", "S-2", total=9)
+    branch.answer(LOST)
+    drain(branch)
+    assert branch.status(request) is Status.NEEDS_ATTENTION
+    assert branch.central.documents["Sale"]["S-2"]["total"] == 9
+    assert len(branch.names_there("Sale")) == 2
+
+
 def test_a_rename_of_what_is_gone_under_both_names_is_a_conflict(branch: Branch) -> None:
     request = request_of(branch, O.RENAME)
     branch.answer(LOST, applies=True)
@@ -373,6 +395,27 @@ def test_without_a_proper_answer_to_the_look_up_it_stays_in_doubt(branch: Branch
     drain(branch)
     assert branch.status(request) is Status.SYNCED
     assert len(branch.names_there("Sale")) == 1
+
+
+def test_the_lease_is_renewed_before_each_look_up(branch: Branch) -> None:
+    for number in range(2):
+        branch.create("Sale", f"S-{number}", total=number)
+    branch.answer(LOST, LOST)
+    branch.run()
+    look, left = branch.central.find_created_since, []
+
+    def slow(doctype: str, since: Any) -> Reply:
+        with branch.store.transaction():
+            lease = branch.store.live_lease()
+        assert lease is not None
+        left.append((lease.expires_at - branch.clock.now()).total_seconds())
+        branch.later(branch.central.deadline)
+        return look(doctype, since)
+
+    branch.central.find_created_since = slow  # type: ignore[method-assign]
+    branch.later(TIMEOUT)
+    branch.run(budget=1e6)
+    assert left == [branch.central.deadline + 30] * 2
 
 
 def test_a_request_that_always_times_out_is_booked_after_three_times_and_stops_nothing(

@@ -633,6 +633,31 @@ def test_values_come_here_under_the_names_that_linked_documents_have_here() -> N
     assert (here["customer"], here["total"]) == ("C-9", 5)
 
 
+def test_a_field_that_a_document_is_named_by_stays_what_it_is_here() -> None:
+    """It follows the name, and the names differ."""
+    branch = a_branch(config=MANUAL)
+    name = branch.synced("Customer", "C-1", code="C-1", city="Oslo", phone="1")
+    branch.central.edit("Customer", name, code=name, city="Bonn", phone=name)
+    branch.update("Customer", "C-1", city="Rome")
+    branch.run()
+    apply(branch, R.SERVER_WINS)
+    here = branch.here("Customer", "C-1")
+    assert here is not None
+    assert (here["code"], here["city"], here["phone"]) == ("C-1", "Bonn", name)
+
+
+@pytest.mark.parametrize("resolution", [R.LOCAL_WINS, R.SERVER_WINS])
+def test_what_waited_for_a_document_in_conflict_goes_on_when_it_is_decided(resolution: Resolution) -> None:
+    branch = branch_with()
+    in_conflict(branch, T.CREATE_CREATE)
+    sale = branch.create("Sale", "S-1", customer="C-1", total=1, links={"customer": "Customer"})
+    branch.run()
+    assert branch.status(sale) is Status.WAITING
+    apply(branch, resolution)
+    branch.run()
+    assert branch.status(sale) is Status.SYNCED
+
+
 ITEMS = [{"name": "a", "item": "A", "qty": 1}, {"name": "b", "item": "B", "qty": 1}]
 
 
