@@ -291,6 +291,39 @@ class Delivery:
             self.save(move(given_back, Status.PENDING, readiness=Readiness.READY))
         return Result.NONE
 
+    def look_failed(self, request_id: str, outcome: Outcome, *, doubt: bool = False) -> Result:
+        """A look-up for it got no proper answer. With a good probe it is this request that asks for what cannot be
+        looked at; it counts like a send that was answered so, and does not stop the others."""
+        with self._store.transaction():
+            request = self._store.get(request_id)
+        if request is None or request.lease_token != self.token:
+            raise LeaseLost("Another run took over this request.")
+        noted = self._noted(request, outcome)
+        waiting = Status.IN_DOUBT if doubt else Status.RETRY
+        if outcome.verdict in _DESTINATIONS or outcome.retry_after is not None:
+            self._line.trip(outcome, request_id=request_id)
+            return self._stay(noted, doubt=doubt)
+        if not self._line.probe():
+            return self._stay(noted, doubt=doubt)
+        self._line.request_failed(request_id, outcome)
+        if outcome.effect_unknown:
+            unanswered = replace(noted, unanswered=noted.unanswered + 1)
+            if unanswered.unanswered < UNANSWERED_BOOKED:
+                return self._stay(unanswered, doubt=doubt)
+            return self._booked(unanswered, outcome, attempts=1, waiting=waiting)
+        at_once = outcome.verdict is Verdict.REFUSED_AT_ONCE
+        return self._booked(noted, outcome, attempts=1, at_once=at_once, waiting=waiting)
+
+    def _stay(self, request: Request, *, doubt: bool) -> Result:
+        """As before the look-up; a doubt waits until something else was tried."""
+        if not doubt:
+            return self.give_back(request)
+        probe_at = self._line.breaker.next_probe_at
+        with self._store.transaction():
+            later = (probe_at or self._store.now()) + timedelta(seconds=self._ports.config.base_seconds)
+            self.save(move(request, Status.IN_DOUBT, readiness=Readiness.READY, next_retry_at=later))
+        return Result.NONE
+
     def book(self, request: Request, outcome: Outcome) -> Result:
         """One attempt; the last allowed one needs a person (G7)."""
         return self._booked(self._noted(request, outcome), outcome, attempts=1)
@@ -734,6 +767,9 @@ def sent_values(request: Request) -> Json:
     body = json.loads(request.wire.body) if request.wire and request.wire.body else {}
     return {field: value for field, value in body.items() if field not in ("modified", "docstatus", "name")}
 
+
+_DESTINATIONS = frozenset({Verdict.NOT_SENT, Verdict.NOT_NOW, Verdict.CREDENTIALS})
+"""What a look-up is answered while the destination cannot be used."""
 
 _Record = Callable[[Delivery, Request, Outcome], Result]
 

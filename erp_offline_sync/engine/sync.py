@@ -59,6 +59,7 @@ class SyncEngine:
         self._lease: Lease | None = None
         self._stats = Stats()
         self._total = 0
+        self._until = 0.0
 
     def run(
         self,
@@ -106,11 +107,12 @@ class SyncEngine:
         if not self._take_lease():
             return RunReport(reason="busy")
         self._stats, self._total = Stats(), 0
+        self._until = started + budget
         try:
             self._begin()
             if force:
                 self.line.breaker = self.line.breaker.probe_at_once()
-            reason = self._drain(started + budget, linger, linger_offline, doctypes)
+            reason = self._drain(linger, linger_offline, doctypes)
         except LeaseLost:
             self._lease = None
             return RunReport(reason="lease lost", stats=self._stats)
@@ -123,13 +125,11 @@ class SyncEngine:
 
     # the loop
 
-    def _drain(
-        self, until: float, linger: float, linger_offline: float, doctypes: Collection[str] | None
-    ) -> str:
+    def _drain(self, linger: float, linger_offline: float, doctypes: Collection[str] | None) -> str:
         clock = self._ports.clock
         idle_since: float | None = None
         while True:
-            reason = self._why_end(until)
+            reason = self._why_end()
             if reason:
                 return reason
             self._recover()
@@ -150,7 +150,7 @@ class SyncEngine:
                 return "done" if usable else self.line.breaker.reason or "offline"
             clock.sleep(max(0.0, min(wait, left, _SLICE)))
 
-    def _why_end(self, until: float) -> str | None:
+    def _why_end(self) -> str | None:
         stop = self._ports.control.stop_reason()
         if stop:
             return f"stopped: {stop}"
@@ -158,7 +158,7 @@ class SyncEngine:
             by = paused_by(self._store, self._store.now())
         if by:
             return f"paused by {by}"
-        return "time" if self._ports.clock.monotonic() >= until else None
+        return "time" if self._ports.clock.monotonic() >= self._until else None
 
     def _until_due(self, usable: bool) -> float | None:
         """Seconds until something may happen; None where nothing is waited for."""
@@ -205,8 +205,7 @@ class SyncEngine:
             try:
                 self._count(request, self._doubts.settle(request))
             except CentralUnavailable as trouble:
-                self._doubts.keep(request)
-                self.line.trip(trouble.outcome)
+                self._count(request, self._delivery.look_failed(request.id, trouble.outcome, doubt=True))
                 break
         return bool(doubts)
 
@@ -266,8 +265,7 @@ class SyncEngine:
                 self._renew()
                 marked = self._delivery.mark(prepared)
         except CentralUnavailable as trouble:
-            self.line.trip(trouble.outcome)
-            self._delivery.give_back(request)
+            self._count(request, self._delivery.look_failed(request.id, trouble.outcome))
             return
         assert marked.wire is not None  # prepare answers requests with their bytes
         reply = self._ports.central.deliver(marked.wire, key=marked.key)
@@ -276,8 +274,7 @@ class SyncEngine:
             result = self._delivery.record(marked, outcome)
         except CentralUnavailable as trouble:
             # The answer itself said that nothing happened; only what it means could not be looked up.
-            self.line.trip(trouble.outcome)
-            result = self._delivery.give_back(marked, outcome)
+            result = self._delivery.look_failed(marked.id, trouble.outcome)
         else:
             if outcome.verdict in PROPER and not outcome.effect_unknown:
                 self.line.answered()
@@ -298,7 +295,8 @@ class SyncEngine:
     def _interrupted(self) -> bool:
         with self._store.transaction():
             paused = paused_by(self._store, self._store.now())
-        return bool(paused or self._ports.control.stop_reason())
+        late = self._ports.clock.monotonic() >= self._until
+        return bool(late or paused or self._ports.control.stop_reason())
 
     def _lease_seconds(self) -> float:
         return self._ports.central.deadline + LEASE_MARGIN

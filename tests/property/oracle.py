@@ -6,6 +6,7 @@ turns out to be done already, a link that may be on its way) the oracle answers 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from erp_offline_sync.engine.model import Gap, Operation, Reply
@@ -39,6 +40,8 @@ class Answers:
     by_key: dict[str, list[_Answer]] = field(default_factory=dict)
     uncertain: set[str] = field(default_factory=set)
     """Keys whose last answer may not have been recorded: the process died or was overtaken."""
+    looks: Counter[str] = field(default_factory=Counter)
+    """Look-ups that got no proper answer, for each key they may have been made for."""
     _last: _Answer | None = None
     _last_key: str | None = None
 
@@ -52,6 +55,9 @@ class Answers:
             self._last.probe_good = good
             self._last = None
 
+    def look_failed(self, key: str) -> None:
+        self.looks[key] += 1
+
     def lost(self, key: str | None = None) -> None:
         """The run that gets this answer, or got the last one, may not record it."""
         key = key or self._last_key
@@ -62,6 +68,7 @@ class Answers:
         """A person sends it again with all its retries."""
         self.by_key.pop(key, None)
         self.uncertain.discard(key)
+        self.looks.pop(key, None)
 
     def attempts(self, key: str, operation: Operation) -> tuple[int, int]:
         """The least and the most attempts that may be booked under this key."""
@@ -90,7 +97,10 @@ class Answers:
             if most:
                 in_a_row = unanswered = 0
         if key in self.uncertain:
-            return 0, len(self.by_key.get(key, ()))
+            return 0, len(self.by_key.get(key, ())) + _UNANSWERED * self.looks[key]
+        if self.looks[key]:
+            # Look-ups count like sends; which of them was this request's is not known here.
+            return 0, high + _UNANSWERED * self.looks[key]
         return low, high
 
 

@@ -149,6 +149,7 @@ _ANSWERS: Mapping[str, Reply] = {
     "captive portal": _HTML[200],
     "unanswered": _NO_ANSWER,
 }
+_BAD_LOOKS = (_NO_ANSWER, *(_ANSWERS[name] for name in ("403", "500", "503", "html 502", "html 404")))
 _APPLIED_ALL_THE_SAME = frozenset({"html 502", "html 504", "captive portal", "unanswered"})
 """Answers that do not say whether the request had its effect."""
 
@@ -250,9 +251,11 @@ class WorldCentral(ModelCentral):
         world.called("a look-up")
         world.between("before a look-up")
         world.clock.advance(0.05)
-        if self.online and world.chance("look-up lost"):
-            return _NO_ANSWER
-        reply = look()
+        reply = look() if not world.chance("look-up lost") else world.rng.choice(_BAD_LOOKS)
+        if not reply.is_json or reply.status not in (200, 404):
+            for request in world.open_requests():
+                if request.status is Status.IN_FLIGHT:
+                    world.answers.look_failed(request.key)
         world.may_die("after a look-up")
         return reply
 
