@@ -101,7 +101,7 @@ class Placer:
         return replace(request, line=document.id)
 
     def _renamed(self, document: Document, request: Request) -> Document:
-        new_name = str(request.body["new_name"])
+        new_name = str(request.body.get("new_name") or document.local_name)
         if request.body.get("merge"):
             return replace(document, deleted=True)
         other = self._store.document_named(document.doctype, new_name)
@@ -191,7 +191,7 @@ def _takes_name(request: Request) -> str | None:
     if request.operation is Operation.CREATE:
         return request.resource_id
     if request.operation is Operation.RENAME and not request.body.get("merge"):
-        return str(request.body["new_name"])
+        return str(request.body.get("new_name") or "") or None
     return None
 
 

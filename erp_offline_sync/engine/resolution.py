@@ -121,7 +121,7 @@ class Resolutions:
 
     def _local(self, line: list[Request], document: Document | None, base: Json) -> Json | None:
         """The document as it stands; put together from its requests where the branch keeps no documents."""
-        if line[-1].operation is Operation.DELETE:
+        if line[-1].operation is Operation.DELETE or _merges(line[-1]):
             return None
         if document is not None:
             current = local_document(self._ports, document)
@@ -355,7 +355,7 @@ class Resolutions:
 
     def _refuse_merged(self, conflict: Conflict) -> None:
         for request in self._held(conflict):
-            if request.operation is Operation.RENAME and request.body.get("merge"):
+            if _merges(request):
                 raise LocalRefused(
                     "It was merged into another document here and cannot be taken apart again."
                 )
@@ -461,6 +461,10 @@ class Resolutions:
     def _call_again(self, conflict: Conflict) -> None:
         for request in self._held(conflict):
             self._send_again(request)
+
+
+def _merges(request: Request) -> bool:
+    return request.operation is Operation.RENAME and bool(request.body.get("merge"))
 
 
 def _docstatus(document: Json) -> int:

@@ -134,7 +134,12 @@ class SyncEngine:
                 return reason
             self._recover()
             usable = self.line.usable()
-            progressed = usable and (self._settle_doubts() or self._send_batch(doctypes))
+            # After an outage what failed is tried last, doubts too.
+            progressed = usable and (
+                self._settle_doubts(self.line.breaker.failed)
+                or self._send_batch(doctypes)
+                or (self.line.breaker.half_open and self._settle_doubts(()))
+            )
             if progressed:
                 idle_since = None
                 continue
@@ -192,12 +197,15 @@ class SyncEngine:
             if len(orphans) < _PLACED_AT_ONCE:
                 return
 
-    def _settle_doubts(self) -> bool:
+    def _settle_doubts(self, but_for: Collection[str]) -> bool:
         """Look up what is in doubt; whether anything was looked at."""
+        passed_over = but_for if self.line.breaker.half_open else ()
+        limit = self._batch_size()
         with self._store.transaction():
-            doubts = self._store.doubts(
-                self._store.now(), limit=self._batch_size(), horizon=self._ports.config.horizon
+            due = self._store.doubts(
+                self._store.now(), limit=limit + len(passed_over), horizon=self._ports.config.horizon
             )
+        doubts = [request for request in due if request.id not in passed_over][:limit]
         for request in doubts:
             if self._interrupted():
                 break
