@@ -115,6 +115,11 @@ def test_retry_is_no_leave_to_overwrite_what_others_changed(branch: Branch) -> N
     request = branch.update("Lead", "L-1", merge=1)
     branch.run()
     assert not retry(branch.ports, request, by="ann").overwrite
+    branch.run()
+    branch.answer(MANDATORY)
+    rename = branch.rename("Lead", "L-1", "L-2")
+    branch.run()
+    assert not retry(branch.ports, rename, by="ann").overwrite
 
 
 # discard

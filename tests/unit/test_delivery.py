@@ -452,6 +452,45 @@ def test_the_number_of_retries_can_be_set(retries: int) -> None:
     assert len(branch.central.delivered) == retries + 1
 
 
+CERTAIN = [
+    refused(417, "MandatoryError"),
+    refused(417, "ValidationError"),
+    refused(417, "LinkValidationError"),
+    refused(500, "QueryDeadlockError"),
+    refused(500, "KeyError"),
+    refused(409, "DuplicateEntryError"),
+]
+
+
+@pytest.mark.parametrize("answer", CERTAIN)
+@pytest.mark.parametrize("times", [1, 4])
+def test_to_save_a_refused_document_again_mends_it(branch: Branch, answer: Reply, times: int) -> None:
+    """It certainly had no effect, so that the newer content goes instead, under a new key."""
+    branch.answer(*[answer] * times)
+    request = branch.create("Sale", "S-1", total=1)
+    for _ in range(times):
+        branch.run()
+        branch.later(0 if times == 1 else 60)
+    assert branch.get(request).refused
+    branch.central.faults.clear()
+    later = branch.update("Sale", "S-1", total=2)
+    branch.run()
+    assert (branch.status(request), branch.status(later)) == (Status.SYNCED, Status.MERGED)
+    assert branch.get(request).replaces == request
+    assert body(branch) == {"total": 2}
+
+
+def test_what_may_have_arrived_is_not_mended(branch: Branch) -> None:
+    branch.answer(LOST)
+    request = branch.create("Sale", "S-1", total=1)
+    branch.run()
+    later = branch.update("Sale", "S-1", total=2)
+    branch.run()
+    assert (branch.status(request), branch.status(later)) == (Status.IN_DOUBT, Status.WAITING)
+    drain(branch)
+    assert (branch.status(request), branch.status(later)) == (Status.SYNCED, Status.SYNCED)
+
+
 NOT_NOW = [
     page(408),
     page(425),

@@ -13,7 +13,7 @@ from erp_offline_sync.engine.config import Config
 from erp_offline_sync.engine.errors import Paused
 from erp_offline_sync.engine.events import OUTCOME, PROGRESS, STATE_CHANGED
 from erp_offline_sync.engine.model import Operation, Policy, Reply, Status
-from erp_offline_sync.engine.status import LAST_SYNC, PENDING_COUNT, pause, resume
+from erp_offline_sync.engine.status import LAST_SYNC, PENDING_COUNT, RUN_STARTED, pause, resume
 from erp_offline_sync.engine.sync import LEASE_MARGIN, SyncEngine
 
 CUSTOMER = {"customer": "Customer"}
@@ -449,6 +449,15 @@ def test_what_is_saved_while_the_line_is_down_is_placed_all_the_same(branch: Bra
     later = branch.update("Customer", "C-1", city="Rome")
     branch.run()
     assert branch.status(later) is Status.MERGED
+
+
+def test_a_run_leaves_word_when_it_began(branch: Branch) -> None:
+    """The scheduler's interval is counted from there, whatever becomes of the run."""
+    began = branch.clock.now()
+    customers(branch, 1)
+    during(branch, 1, lambda: branch.later(30))
+    branch.run()
+    assert meta(branch, RUN_STARTED) == began.isoformat()
 
 
 # the line
