@@ -1107,6 +1107,19 @@ def test_what_a_look_up_said_is_not_kept_without_the_lease(branch: Branch) -> No
     assert not branch.line_of("Customer", "C-1").linked
 
 
+def test_that_a_look_up_failed_is_not_counted_without_the_lease(branch: Branch) -> None:
+    older(branch, {"city": "Oslo", "phone": "1"}, city="Oslo", phone="1")
+    request = branch.update("Customer", "C-1", city="Rome")
+
+    def slow(doctype: str, name: str) -> Reply:
+        take_over(branch, request)
+        return page(500)
+
+    branch.central.fetch = slow  # type: ignore[method-assign]
+    assert branch.run().reason == "lease lost"
+    assert (branch.get(request).retry_count, branch.get(request).history) == (0, ())
+
+
 def test_a_conflict_is_not_recorded_without_the_lease(branch: Branch) -> None:
     name = branch.synced("Customer", "C-1", city="Oslo", phone="1")
     branch.central.edit("Customer", name, phone="2")

@@ -397,6 +397,26 @@ def test_without_a_proper_answer_to_the_look_up_it_stays_in_doubt(branch: Branch
     assert len(branch.names_there("Sale")) == 1
 
 
+def test_a_doubt_that_was_settled_meanwhile_is_left_alone(branch: Branch) -> None:
+    """While the one before it was looked up."""
+    first, second = (branch.create("Sale", f"S-{number}", total=number) for number in range(2))
+    branch.answer(LOST, LOST)
+    branch.run()
+    look = branch.central.find_created_since
+
+    def meanwhile(doctype: str, since: Any) -> Reply:
+        with branch.store.transaction():
+            current = branch.store.get(second)
+            assert current is not None
+            branch.store.replace(replace(current, status=Status.NEEDS_ATTENTION))
+        return look(doctype, since)
+
+    branch.central.find_created_since = meanwhile  # type: ignore[method-assign]
+    branch.later(TIMEOUT)
+    branch.run()
+    assert [branch.status(request) for request in (first, second)] == [Status.SYNCED, Status.NEEDS_ATTENTION]
+
+
 def test_the_lease_is_renewed_before_each_look_up(branch: Branch) -> None:
     for number in range(2):
         branch.create("Sale", f"S-{number}", total=number)

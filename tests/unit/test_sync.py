@@ -512,19 +512,48 @@ def test_the_trial_is_another_one_than_those_that_failed(branch: Branch) -> None
     assert branch.status(blocked) is Status.SYNCED
 
 
-def test_a_look_up_before_a_request_that_fails_sends_nothing_and_uses_no_attempt(branch: Branch) -> None:
+@pytest.mark.parametrize("answer", [page(502), refused(500, "KeyError"), LOST])
+def test_a_look_up_that_fails_with_the_line_sends_nothing_and_uses_no_attempt(
+    branch: Branch, answer: Reply
+) -> None:
     branch.documents.documents["Customer", "C-1"] = {"name": "C-1", "city": "Oslo"}
     branch.central.insert("Customer", "C-1", city="Oslo")
     request = branch.update("Customer", "C-1", city="Rome")
     fetch = branch.central.fetch
-    branch.central.fetch = lambda doctype, name: page(502)  # type: ignore[method-assign]
-    branch.run()
+
+    def goes_down(doctype: str, name: str) -> Reply:
+        branch.central.answers_all = answer
+        return answer
+
+    branch.central.fetch = goes_down  # type: ignore[method-assign]
+    for _ in range(5):
+        branch.run()
+        branch.later(60)
     assert (branch.status(request), branch.get(request).retry_count) == (Status.PENDING, 0)
     assert branch.central.delivered == []
-    branch.central.fetch = fetch  # type: ignore[method-assign]
+    branch.central.fetch, branch.central.answers_all = fetch, None  # type: ignore[method-assign]
     branch.later(60)
     branch.run()
     assert branch.status(request) is Status.SYNCED
+
+
+def test_a_look_up_that_always_fails_is_counted_for_its_request_and_stops_no_other(branch: Branch) -> None:
+    """The central crashes over this one document, and answers all else."""
+    branch.documents.documents["Customer", "C-1"] = {"name": "C-1", "city": "Oslo"}
+    branch.central.insert("Customer", "C-1", city="Oslo")
+    poison = branch.update("Customer", "C-1", city="Rome")
+    others = [branch.create("Sale", f"S-{number}", total=number) for number in range(15)]
+    fetch = branch.central.fetch
+
+    def crashes(doctype: str, name: str) -> Reply:
+        return refused(500, "KeyError") if name == "C-1" else fetch(doctype, name)
+
+    branch.central.fetch = crashes  # type: ignore[method-assign]
+    for _ in range(30):
+        branch.run()
+        branch.later(60)
+    assert {branch.status(request) for request in others} == {Status.SYNCED}
+    assert branch.status(poison) is Status.NEEDS_ATTENTION
 
 
 @pytest.mark.parametrize(
