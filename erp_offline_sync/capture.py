@@ -22,7 +22,6 @@ from erp_offline_sync.adapters.frappe_meta import (
     convert_values,
     is_applied,
     links_of,
-    names_itself,
     read,
     schema_of,
     unique_values,
@@ -40,6 +39,7 @@ from erp_offline_sync.engine.config import SETTINGS
 from erp_offline_sync.engine.errors import InvalidRequest
 from erp_offline_sync.engine.identity import canonical_json
 from erp_offline_sync.engine.model import Link, Operation, Request
+from erp_offline_sync.engine.outgoing import document_body
 from erp_offline_sync.engine.paths import document_path
 from erp_offline_sync.engine.values import moved_fields
 from erp_offline_sync.policies import policy_of
@@ -205,11 +205,8 @@ def _saved(doc):
 def _created(doc, policy, now):
     if "insert" not in policy.operations:
         return None
-    body = {**now.values, **policy.set_values}
-    if names_itself(doc.meta):
-        body["name"] = doc.name
-    if now.docstatus:
-        body["docstatus"] = now.docstatus
+    whole = {**now.values, "name": doc.name, "docstatus": now.docstatus}
+    body = document_body(whole, schema_of(doc.doctype))
     return _write(doc, policy, Operation.CREATE, doc.name, body, links=now.links, unique=unique_values(doc))
 
 

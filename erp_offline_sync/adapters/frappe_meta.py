@@ -101,11 +101,12 @@ def _shape(doctype: str) -> _Shape:
     if shape is None or not shape.is_current():
         meta = frappe.get_meta(doctype)
         policy = _stated.stated_policy(meta)
-        shapes[doctype] = shape = _derive(meta, policy.excluded_fields if policy else frozenset())
+        excluded = policy.excluded_fields if policy else frozenset()
+        shapes[doctype] = shape = _derive(meta, excluded, outgoing=policy.set_values if policy else {})
     return shape
 
 
-def _derive(meta: Any, excluded: frozenset[str]) -> _Shape:
+def _derive(meta: Any, excluded: frozenset[str], *, outgoing: Mapping[str, Any]) -> _Shape:
     fields: dict[str, FieldKind] = {}
     convert: dict[str, Callable[[Any], Any]] = {}
     links: dict[str, str] = {}
@@ -119,7 +120,7 @@ def _derive(meta: Any, excluded: frozenset[str]) -> _Shape:
             child = frappe.get_meta(field.options)
             if not child.get("is_virtual"):
                 within = frozenset(e.partition(".")[2] for e in excluded if e.startswith(f"{name}."))
-                tables[name] = _derive(child, within)
+                tables[name] = _derive(child, within, outgoing={})
             continue
         fields[name] = _KINDS.get(field.fieldtype, FieldKind.TEXT)
         convert[name] = _CONVERT.get(field.fieldtype, _text)
@@ -131,7 +132,9 @@ def _derive(meta: Any, excluded: frozenset[str]) -> _Shape:
         fields=fields,
         tables={name: shape.schema for name, shape in tables.items()},
         links=links,
-        submittable=bool(meta.is_submittable),
+        dynamic=dynamic,
+        named_here=names_itself(meta),
+        outgoing=outgoing,
     )
     metas = (meta, *(child for shape in tables.values() for child in shape.metas))
     return _Shape(schema, convert, dynamic, tables, metas)

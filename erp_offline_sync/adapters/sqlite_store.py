@@ -104,6 +104,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             error_type TEXT,
             error_message TEXT,
             refused INTEGER NOT NULL,
+            may_have_arrived INTEGER NOT NULL,
             differences TEXT,
             merged_into TEXT,
             replaces TEXT,

@@ -14,18 +14,19 @@ from .errors import InvalidRequest, NotAllowed, NotFound, TakesAlong
 from .line import BREAKER, kept_breaker
 from .model import Attempt, Document, Json, Operation, Readiness, Request, Status
 from .names import document_links, local_document
-from .ordering import Placer
+from .ordering import CHANGES_IDENTITY, Placer
 from .outgoing import document_body
 from .paths import document_path
 from .ports import Ports, Store
 from .status import paused_by
-from .transitions import ENDS, move
+from .transitions import ENDS, begun_anew, move
 
 __all__ = ["clear_old_requests", "discard", "explain", "retry", "send_whole"]
 
 _RETRYABLE = frozenset({Status.NEEDS_ATTENTION, Status.RETRY, Status.PENDING, Status.WAITING})
 _DISCARDABLE = _RETRYABLE | {Status.CONFLICT}
 _PURGED_AT_ONCE = 500
+_ALL = 1_000_000
 
 
 def _get(store: Store, request_id: str) -> Request:
@@ -89,10 +90,9 @@ def discard(ports: Ports, request_id: str, *, reason: str, by: str, take_along: 
             raise TakesAlong(f"{len(later)} later requests of this document would be discarded too.", names)
         now = store.now()
         for each in [request, *later]:
+            _hold_linkers(store, each)
             _end_discarded(store, each, by, reason, now)
-        if request.operation is Operation.CREATE and request.line:
-            _hold_linkers(store, request)
-        conflict = store.pending_conflict(request.line) if request.line else None
+        conflict = store.pending_conflict(request.line or request.id)
         if conflict is not None and not store.open_in_line(conflict.line, limit=1):
             store.put_conflict(
                 replace(
@@ -114,8 +114,13 @@ def _end_discarded(store: Store, request: Request, by: str, reason: str, now: da
 
 
 def _hold_linkers(store: Store, request: Request) -> None:
-    """What links to a document that will never be created there cannot be sent as it is."""
-    for linker in store.linkers(str(request.line)):
+    """What links to a document that will never be created there cannot be sent as it is, nor what waits for a
+    submit, cancel or rename of it that will never come."""
+    if request.operation not in CHANGES_IDENTITY or not request.line:
+        return
+    for linker in store.linkers(request.line, limit=_ALL):
+        if request.operation is not Operation.CREATE and linker.waits_for != request.id:
+            continue
         if linker.status in (Status.PENDING, Status.WAITING, Status.RETRY):
             message = f"{request.resource_type} {request.resource_id}, which it links to, was discarded."
             store.replace(
@@ -140,26 +145,15 @@ def send_whole(ports: Ports, request_id: str, *, by: str) -> Request:
             raise NotAllowed("The document is not here any more.")
         body: Json = document_body(current, ports.policies.schema(document.doctype))
         noted = with_note(request, Attempt(at=store.now(), event="send whole", note=by))
-        whole = replace(
+        whole = begun_anew(
             noted,
+            ports.ids.new_key(),
             operation=Operation.CREATE,
             method="POST",
             path=document_path(document.doctype),
             body=body,
             base=None,
             links=document_links(body, ports.policies.schema(document.doctype), request.links),
-            key=ports.ids.new_key(),
-            replaces=request.key,
-            wire=None,
-            retry_count=0,
-            contentions=0,
-            restamps=0,
-            unanswered=0,
-            refused=False,
-            sends=0,
-            sent_at=None,
-            error_message=None,
-            error_type=None,
         )
         whole = move(whole, Status.PENDING, readiness=Readiness.RECHECK)
         store.replace(whole)

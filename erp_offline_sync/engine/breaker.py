@@ -108,8 +108,10 @@ class Breaker:
         return (*kept, request_id)[-_REMEMBERED:]
 
     def probe_answered(self) -> Breaker:
-        """The probe was good: one request may go as a trial."""
-        return self if self.closed else replace(self, half_open=True)
+        """The probe was good: one request may go as a trial. What a person had to correct is corrected."""
+        if self.closed:
+            return self
+        return replace(CLOSED, failed=self.failed) if self.at_fault else replace(self, half_open=True)
 
     def probe_at_once(self) -> Breaker:
         """A person asked for a try, or the settings changed."""

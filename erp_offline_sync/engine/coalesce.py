@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from .model import FORMER, Link, Operation, Readiness, Request, Status
-from .transitions import move
+from .transitions import begun_anew, move
 
 __all__ = ["cancel_out", "cancels_out", "certainly_had_no_effect", "merge", "mergeable"]
 
@@ -20,7 +20,8 @@ _STILL = frozenset({Status.PENDING, Status.WAITING, Status.RETRY, Status.NEEDS_A
 
 
 def certainly_had_no_effect(request: Request) -> bool:
-    return request.status in _STILL and (request.sends == 0 or request.refused)
+    answered = request.refused and not request.may_have_arrived
+    return request.status in _STILL and (request.sends == 0 or answered)
 
 
 def mergeable(first: Request, later: Request, blockers: Collection[Request]) -> bool:
@@ -57,20 +58,7 @@ def merge(first: Request, later: Request, *, new_key: str, now: datetime) -> tup
         "wire": None,
     }
     if first.refused or first.status is Status.NEEDS_ATTENTION:
-        taken |= {
-            "key": new_key,
-            "replaces": first.key,
-            "retry_count": 0,
-            "contentions": 0,
-            "restamps": 0,
-            "unanswered": 0,
-            "refused": False,
-            "sends": 0,
-            "sent_at": None,
-            "next_retry_at": None,
-            "error_type": None,
-            "error_message": None,
-        }
+        first = begun_anew(first, new_key)
     survivor = move(first, Status.PENDING, readiness=Readiness.RECHECK, **taken)
     return survivor, move(
         later, Status.MERGED, merged_into=first.id, closed_at=now, readiness=Readiness.READY

@@ -12,6 +12,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
+from .backoff import longest
 from .errors import SettingsError
 from .model import Resolution, Strategy
 
@@ -19,6 +20,8 @@ __all__ = ["SETTINGS", "Config", "Setting", "parse"]
 
 RETRY_AFTER_LIMIT = 6 * 3600.0
 """Seconds; no answer of the central can make a request or the destination wait longer."""
+QUEUED_WAIT = 4
+"""Base delays until a submit that the central only queued is looked at again."""
 CREDENTIALS_PROBE = 300.0
 """Seconds between two probes while the central refuses the credentials."""
 CONTENTIONS_FREE = 3
@@ -81,7 +84,8 @@ class Config:
     @property
     def horizon(self) -> timedelta:
         """No due time can lie further away; one that does was made by a clock that jumped, and is due."""
-        return timedelta(seconds=max(1.1 * self.max_seconds, RETRY_AFTER_LIMIT, self.central_request_timeout))
+        waits = (longest(self.max_seconds), QUEUED_WAIT * self.base_seconds, self.central_request_timeout)
+        return timedelta(seconds=max(waits))
 
 
 def parse(values: Mapping[str, Any]) -> Config:

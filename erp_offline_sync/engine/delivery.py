@@ -16,7 +16,7 @@ from typing import Any
 
 from .backoff import delay
 from .classify import Outcome, Verdict
-from .config import CONTENTIONS_FREE, HISTORY_KEPT, RESTAMPS, UNANSWERED_BOOKED
+from .config import CONTENTIONS_FREE, HISTORY_KEPT, QUEUED_WAIT, RESTAMPS, UNANSWERED_BOOKED
 from .errors import CentralUnavailable, LeaseLost
 from .line import Line
 from .lookup import Lookup
@@ -27,10 +27,13 @@ from .outgoing import DOCSTATUS, build_wire, has_rows, links_in_body, row_names
 from .paths import document_path
 from .ports import Ports
 from .resolution import Resolutions
-from .transitions import OPEN, move
+from .transitions import OPEN, begun_anew, move
 from .values import differences, moved_fields
 
 __all__ = ["Delivery", "Result", "sent_values", "with_note"]
+
+
+_LOCKED = "DocumentLockedError"
 
 
 class Result(str, Enum):
@@ -81,8 +84,8 @@ class Delivery:
 
         Raises CentralUnavailable where a look-up got no proper answer.
         """
-        if request.wire is not None:
-            return request
+        if request.wire is not None and request.operation not in (Operation.DELETE, Operation.RENAME):
+            return request  # these two carry no version: what they are about is compared before each send
         with self._store.transaction():
             document = self._store.document(request.line) if request.line else None
         try:
@@ -367,21 +370,18 @@ class Delivery:
             if request.operation is Operation.CREATE and document is not None:
                 document = self._known(request, document, answered, outcome.name, None)
                 self._store.put_document(document)
-                later = replace(
+                later = begun_anew(
                     later,
+                    self._ports.ids.new_key(),
                     operation=Operation.SUBMIT,
                     method="PUT",
                     path=document_path(document.doctype, document.central_name),
                     body={},
                     unique={},
-                    key=self._ports.ids.new_key(),
-                    replaces=request.key,
-                    wire=None,
-                    sends=0,
-                    sent_at=None,
                     differences=self._differences(request, answered) or None,
+                    error_message=later.error_message,
                 )
-            return self._wait(later, Status.RETRY, self._ports.config.base_seconds * 4)
+            return self._wait(later, Status.RETRY, self._ports.config.base_seconds * QUEUED_WAIT)
 
     def _close(
         self,
@@ -552,13 +552,18 @@ class Delivery:
 
     def _refused(self, request: Request, outcome: Outcome) -> Result:
         """An attempt, but for a submit, cancel or delete that turns out to be done already."""
-        if request.operation in (*DOCSTATUS, Operation.DELETE) and request.line:
-            document, central = self._stands(request)
-            if central is None and request.operation is Operation.DELETE:
-                return self._close(request, "gone already", outcome=outcome)
-            if central is not None and self._arrived(request, document, central):
-                return self._arrived_before(request, document, central, outcome)
-        return self.book(replace(request, refused=True), outcome)
+        return self._done_already(request, outcome) or self.book(replace(request, refused=True), outcome)
+
+    def _done_already(self, request: Request, outcome: Outcome) -> Result | None:
+        """A refused submit, cancel or delete is looked up before it counts as refused."""
+        if request.operation not in (*DOCSTATUS, Operation.DELETE) or not request.line:
+            return None
+        document, central = self._stands(request)
+        if central is None and request.operation is Operation.DELETE:
+            return self._close(request, "gone already", outcome=outcome)
+        if central is not None and self._arrived(request, document, central):
+            return self._arrived_before(request, document, central, outcome)
+        return None
 
     def _needs_attention(self, request: Request, outcome: Outcome) -> Result:
         return self._booked(
@@ -566,7 +571,7 @@ class Delivery:
         )
 
     def _refused_at_once(self, request: Request, outcome: Outcome) -> Result:
-        return self._booked(
+        return self._done_already(request, outcome) or self._booked(
             replace(self._noted(request, outcome), refused=True), outcome, attempts=1, at_once=True
         )
 
@@ -606,7 +611,11 @@ class Delivery:
         return False
 
     def _contention(self, request: Request, outcome: Outcome) -> Result:
-        """A deadlock or lock time-out: the first three in a row are no attempt."""
+        """A deadlock or lock time-out: the first three in a row are no attempt. A document that the central is still
+        at work on is waited for, however long that takes."""
+        if outcome.exc_type == _LOCKED:
+            later = replace(self._noted(request, outcome), contentions=request.contentions + 1, refused=True)
+            return self._wait(later, Status.RETRY, self._delay(request.contentions))
         if request.contentions >= CONTENTIONS_FREE:
             return self.book(replace(request, contentions=0, refused=True), outcome)
         later = replace(self._noted(request, outcome), contentions=request.contentions + 1, refused=True)
@@ -664,6 +673,11 @@ class Delivery:
 
     # helpers
 
+    def _delay(self, n: int) -> float:
+        """Seconds to wait after the failing answer `n`, counted from 0."""
+        config = self._ports.config
+        return delay(n, base=config.base_seconds, maximum=config.max_seconds, random=self._ports.ids.random())
+
     def _booked(
         self,
         request: Request,
@@ -678,13 +692,7 @@ class Delivery:
         if waiting is Status.RETRY:
             booked = replace(booked, unanswered=0)
         if not at_once and booked.retry_count <= config.max_retries:
-            wait = delay(
-                booked.retry_count - 1,
-                base=config.base_seconds,
-                maximum=config.max_seconds,
-                random=self._ports.ids.random(),
-            )
-            return self._wait(booked, waiting, wait)
+            return self._wait(booked, waiting, self._delay(booked.retry_count - 1))
         with self._store.transaction():
             self.save(move(booked, Status.NEEDS_ATTENTION, readiness=Readiness.READY, next_retry_at=None))
         return Result.FAILURE

@@ -53,10 +53,11 @@ class Doubts:
             )
         return Result.NONE
 
-    def _again(self, request: Request) -> Result:
+    def _again(self, request: Request, *, may_have_arrived: bool = True) -> Result:
         """The same bytes once more."""
         with self._store.transaction():
-            self._delivery.save(move(request, Status.PENDING, readiness=Readiness.READY, next_retry_at=None))
+            again = replace(request, may_have_arrived=may_have_arrived, next_retry_at=None)
+            self._delivery.save(move(again, Status.PENDING, readiness=Readiness.READY))
         return Result.NONE
 
     def _not_there(self, request: Request) -> Result:
@@ -71,7 +72,7 @@ class Doubts:
         until = sent_at + patience
         if now < until:
             return self.keep(request, until=until)
-        return self._again(request)
+        return self._again(request, may_have_arrived=False)
 
     def _candidates(self, request: Request) -> list[str] | None:
         """Documents at the central that may be what this create made; None where they are too many."""

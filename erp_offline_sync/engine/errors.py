@@ -6,7 +6,6 @@ OfflineSyncError
 ├── NotFound              no such request, conflict or document: look the name up again
 ├── NotAllowed            this state does not allow that step: read the reason, choose another step
 │   ├── AlreadyDecided    somebody else was faster: read what they decided
-│   ├── BaseMoved         the central's document changed meanwhile: look at the new one and decide again
 │   └── TakesAlong        the step would take other requests along: show them, then confirm
 ├── CentralUnavailable    the line or the central cannot answer now: nothing is lost, go on when it can
 ├── Paused                sending is paused: resume first
@@ -20,7 +19,6 @@ from typing import Any
 
 __all__ = [
     "AlreadyDecided",
-    "BaseMoved",
     "CentralUnavailable",
     "InvalidRequest",
     "LeaseLost",
@@ -58,10 +56,6 @@ class AlreadyDecided(NotAllowed):
     """The conflict was decided by somebody else in the meantime."""
 
 
-class BaseMoved(NotAllowed):
-    """The central's document is not the one that the decision was made against."""
-
-
 class TakesAlong(NotAllowed):
     """The step takes other requests along; `names` lists them, so that a person can confirm."""
 
@@ -86,5 +80,5 @@ class CentralUnavailable(OfflineSyncError):
     """A look-up got no proper answer; `outcome` is what the classifier made of it."""
 
     def __init__(self, outcome: Any) -> None:
-        super().__init__(str(outcome))
+        super().__init__(outcome.verdict.value)
         self.outcome = outcome

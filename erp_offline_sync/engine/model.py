@@ -208,7 +208,9 @@ class Request:
     error_type: str | None = None
     error_message: str | None = None
     refused: bool = False
-    """The central's last answer refused it: it certainly had no effect."""
+    """The central's last answer refused it."""
+    may_have_arrived: bool = False
+    """A send before the last one was never answered: the last answer says nothing of its effect."""
     differences: Json | None = None
     """Fields that the central's answer holds otherwise than sent: {field: [sent, answered]}."""
     merged_into: str | None = None
@@ -326,4 +328,9 @@ class Schema:
     """Table field → schema of its rows."""
     links: Mapping[str, str] = field(default_factory=dict)
     """Link field → doctype that it names."""
-    submittable: bool = False
+    dynamic: Mapping[str, str] = field(default_factory=dict)
+    """Dynamic link field → field that holds the doctype it names."""
+    named_here: bool = False
+    """The branch gives such documents their name (autoname prompt and its like): a create carries it."""
+    outgoing: Json = field(default_factory=dict)
+    """Values that the policy sets on the way out, with each create."""

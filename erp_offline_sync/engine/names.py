@@ -62,12 +62,20 @@ def document_links(values: Json, schema: Schema | None, known: Iterable[Link] = 
 
 
 def _by_schema(values: Json, schema: Schema, prefix: str) -> Iterator[Link]:
-    for field, doctype in schema.links.items():
+    for field, doctype in _link_fields(values, schema):
         if values.get(field):
             yield Link(path=f"{prefix}{field}", doctype=doctype, name=str(values[field]))
     for table, row_schema in schema.tables.items():
         for position, row in enumerate(values.get(table) or ()):
             yield from _by_schema(row, row_schema, f"{prefix}{table}.{position}.")
+
+
+def _link_fields(values: Json, schema: Schema) -> Iterator[tuple[str, str]]:
+    """Each link field with the doctype that it names in this document."""
+    yield from schema.links.items()
+    for field, holds_doctype in schema.dynamic.items():
+        if values.get(holds_doctype):
+            yield field, str(values[holds_doctype])
 
 
 def _value_at(values: Json, path: str) -> Any:
@@ -85,7 +93,7 @@ def _translated(values: Json, schema: Schema | None, named: _Named) -> dict[str,
     changed = dict(values)
     if schema is None:
         return changed
-    for field, doctype in schema.links.items():
+    for field, doctype in _link_fields(values, schema):
         name = changed.get(field)
         if isinstance(name, str) and name:
             changed[field] = named(doctype, name)

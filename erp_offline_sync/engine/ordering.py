@@ -14,9 +14,9 @@ from .model import Document, Link, Operation, Readiness, Request, Status
 from .ports import Ids, Store
 from .transitions import ENDS, move
 
-__all__ = ["Placer"]
+__all__ = ["CHANGES_IDENTITY", "Placer"]
 
-_CHANGES_IDENTITY = (Operation.CREATE, Operation.SUBMIT, Operation.CANCEL, Operation.RENAME)
+CHANGES_IDENTITY = (Operation.CREATE, Operation.SUBMIT, Operation.CANCEL, Operation.RENAME)
 """A link waits for these of what it names, not for its updates."""
 _AT_ONCE = 100
 _NEEDS_FREE = (Operation.CANCEL, Operation.DELETE, Operation.RENAME)
@@ -132,9 +132,7 @@ class Placer:
             found += [other for other in on_name if other.line != request.line]
         for line in targets:
             found += [
-                other
-                for other in store.open_in_line(line, before=seq)
-                if other.operation in _CHANGES_IDENTITY
+                other for other in store.open_in_line(line, before=seq) if other.operation in CHANGES_IDENTITY
             ]
         if request.operation in _NEEDS_FREE and request.line:
             found += store.linkers(request.line, before=seq)
@@ -200,6 +198,6 @@ def _why(request: Request, blocker: Request) -> str:
         return f"the order of the group {request.order_group}"
     if blocker.resource_type == request.resource_type and blocker.resource_id == request.resource_id:
         return "an earlier document of the same name"
-    if request.operation in _NEEDS_FREE and blocker.operation not in _CHANGES_IDENTITY:
+    if request.operation in _NEEDS_FREE and blocker.operation not in CHANGES_IDENTITY:
         return f"a change of {blocker.resource_type} that linked to it"
     return f"{blocker.resource_type} {blocker.resource_id}, which it links to"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .identity import canonical_json
-from .model import Document, Json, Link, Operation, Request, Schema, Wire
+from .model import Document, FieldKind, Json, Link, Operation, Request, Schema, Wire
 from .paths import document_path
 from .values import FRAMEWORK_FIELDS, is_rows, same_value, synced_values
 
@@ -21,7 +21,6 @@ __all__ = [
     "document_body",
     "has_rows",
     "links_in_body",
-    "localised",
     "row_names",
     "with_names",
 ]
@@ -33,7 +32,8 @@ _RENAME = "/api/method/frappe.client.rename_doc"
 
 
 def has_rows(body: Json) -> bool:
-    return any(value and is_rows(value) for value in body.values())
+    """Whether a child table travels; one that was emptied is a table too."""
+    return any(is_rows(value) for value in body.values())
 
 
 def links_in_body(request: Request) -> tuple[Link, ...]:
@@ -64,7 +64,8 @@ def _rows_for_update(ours: Any, before: Any, central: Any, names: Mapping[str, s
     """The whole table as the central shall hold it: its own last known rows with our changes over them.
 
     `ours` and `before` are the branch's rows (with local names) now and before the change. A row of the central that
-    the branch never knew stays; one that the branch removed goes.
+    the branch never knew stays; one that the branch removed goes. Without `before` the caller wrote the table whole,
+    under the central's own row names.
     """
     earlier = {row.get("name"): row for row in before or ()}
     theirs = {row["name"]: row for row in central or ()}
@@ -72,7 +73,7 @@ def _rows_for_update(ours: Any, before: Any, central: Any, names: Mapping[str, s
     sent: list[dict[str, Any]] = []
     for row in ours or ():
         local_name = row.get("name")
-        central_row = theirs.get(names.get(str(local_name), ""))
+        central_row = theirs.get(names.get(str(local_name), str(local_name)))
         if central_row is None:
             sent.append(_row_to_send(row))
             continue
@@ -85,7 +86,7 @@ def _rows_for_update(ours: Any, before: Any, central: Any, names: Mapping[str, s
         sent.append({**_row_to_send(central_row), **changed, "name": central_row["name"]})
     kept = {row["name"] for row in sent if "name" in row}
     for name, row in theirs.items():
-        if name not in kept and name not in known_here:
+        if before is not None and name not in kept and name not in known_here:
             sent.append({**_row_to_send(row), "name": name})
     return sent
 
@@ -148,11 +149,32 @@ def _values(body: Json) -> dict[str, Any]:
 
 
 def document_body(document: Json, schema: Schema | None) -> dict[str, Any]:
-    """The body of a create for a document as it stands: its synced fields, and its docstatus where it has one."""
-    body = synced_values(document, schema)
+    """The body of a create for a document as it stands: its synced fields, the policy's values on the way out, its
+    name where the branch gives it, and its docstatus where it has one. Nothing is left empty that the central
+    would fill with a default of its own."""
+    body = _without_nulls(synced_values(document, schema), schema)
+    if schema is not None:
+        body.update(schema.outgoing)
+        if schema.named_here:
+            body["name"] = document.get("name")
     if document.get("docstatus"):
         body["docstatus"] = document["docstatus"]
     return body
+
+
+def _without_nulls(values: Json, schema: Schema | None) -> dict[str, Any]:
+    filled: dict[str, Any] = {}
+    for field, value in values.items():
+        if value is None:
+            number = schema is not None and schema.fields.get(field) is FieldKind.NUMBER
+            filled[field] = 0 if number else ""
+        elif value and is_rows(value):
+            filled[field] = [
+                _without_nulls(row, schema.tables.get(field) if schema else None) for row in value
+            ]
+        else:
+            filled[field] = value
+    return filled
 
 
 def row_names(local: Json, answered: Json, known: Mapping[str, str]) -> dict[str, str]:
@@ -179,11 +201,3 @@ def row_names(local: Json, answered: Json, known: Mapping[str, str]) -> dict[str
 
 def _alike(row: Json, other: Json) -> bool:
     return all(same_value(value, other.get(field)) for field, value in _row_to_send(row).items())
-
-
-def localised(values: Json, names: Mapping[tuple[str, str], str], links: Mapping[str, str]) -> dict[str, Any]:
-    """The central's values in the branch's names: `names` maps (doctype, central name) to the local name."""
-    return {
-        field: names.get((links[field], value), value) if field in links and isinstance(value, str) else value
-        for field, value in values.items()
-    }

@@ -33,25 +33,13 @@ from .outgoing import document_body, row_names
 from .paths import document_path
 from .ports import Ports
 from .registry import read_answer
-from .transitions import move
+from .transitions import begun_anew, move
 from .values import is_rows, moved_fields, synced_values
 
 __all__ = ["Resolutions"]
 
+_LOOKED_AT = 1000
 _TAKEN_IN = frozenset({Status.PENDING, Status.WAITING, Status.RETRY, Status.NEEDS_ATTENTION})
-_ANSWERED: Mapping[str, Any] = {
-    "retry_count": 0,
-    "contentions": 0,
-    "restamps": 0,
-    "unanswered": 0,
-    "refused": False,
-    "sends": 0,
-    "sent_at": None,
-    "wire": None,
-    "next_retry_at": None,
-    "error_type": None,
-    "error_message": None,
-}
 
 
 class Resolutions:
@@ -111,7 +99,7 @@ class Resolutions:
         self, line: list[Request], document: Document | None, server: Json | None, base: Json
     ) -> ConflictType:
         """By the first open request, or by the delete where the document is deleted here."""
-        deleted = line[-1].operation is Operation.DELETE and line[0].operation is not Operation.CREATE
+        deleted = _is_gone(line[-1]) and line[0].operation is not Operation.CREATE
         state_moved = server is not None and _docstatus(server) != _docstatus(base)
         subject = line[-1] if deleted else line[0]
         if document is not None and not document.linked and server is not None and not deleted:
@@ -121,7 +109,7 @@ class Resolutions:
 
     def _local(self, line: list[Request], document: Document | None, base: Json) -> Json | None:
         """The document as it stands; put together from its requests where the branch keeps no documents."""
-        if line[-1].operation is Operation.DELETE or _merges(line[-1]):
+        if _is_gone(line[-1]):
             return None
         if document is not None:
             current = local_document(self._ports, document)
@@ -145,7 +133,23 @@ class Resolutions:
         except (LocalRefused, NotAllowed) as refused:
             self._leave_pending(conflict, f"{decision.by} chose {decision.resolution.value}, but: {refused}")
             return False
+        except Exception as error:
+            # Whatever goes wrong inside a document's save is this conflict's, and not the outbox's.
+            why = (
+                f"{decision.by} chose {decision.resolution.value}, but it failed here: {type(error).__name__}"
+            )
+            self._leave_pending(conflict, why)
+            return False
         return True
+
+    def decide_forgotten(self) -> None:
+        """Decide what a run that was killed had found and not decided: pending conflicts without a reason."""
+        with self._store.transaction():
+            forgotten = [
+                conflict for conflict in self._store.conflicts(limit=_LOOKED_AT) if not conflict.reason
+            ]
+        for conflict in forgotten:
+            self.decide(conflict)
 
     def _decision(self, conflict: Conflict) -> Decision:
         with self._store.transaction():
@@ -267,8 +271,7 @@ class Resolutions:
         return known
 
     def _send_again(self, request: Request, **changes: Any) -> None:
-        changed = replace(request, **{**_ANSWERED, **changes})
-        again = replace(changed, key=self._ports.ids.new_key(), replaces=request.key, resource_version=None)
+        again = begun_anew(request, self._ports.ids.new_key(), resource_version=None, **changes)
         self._store.replace(move(again, Status.PENDING, readiness=Readiness.RECHECK))
 
     def _decided(self, conflict: Conflict) -> None:
@@ -368,6 +371,8 @@ class Resolutions:
             return
         schema = self._ports.policies.schema(document.doctype)
         body = document_body(conflict.local_data, schema)
+        if schema is None and document.central_name == document.local_name:
+            body["name"] = document.local_name
         self._store.put_document(replace(document, central_name=None, version=None, base=None, rows={}))
         held = self._held(conflict)
         first, *rest = held
@@ -465,6 +470,11 @@ class Resolutions:
 
 def _merges(request: Request) -> bool:
     return request.operation is Operation.RENAME and bool(request.body.get("merge"))
+
+
+def _is_gone(last: Request) -> bool:
+    """Whether the branch's document is not here any more after its last open request."""
+    return last.operation is Operation.DELETE or _merges(last)
 
 
 def _docstatus(document: Json) -> int:

@@ -31,6 +31,8 @@ __all__ = ["RunReport", "SyncEngine"]
 LEASE_MARGIN = 30.0
 """Seconds that a lease is longer than one delivery's deadline."""
 _PLACED_AT_ONCE = 100
+_FOUND = frozenset({Result.SUCCESS, Result.CONFLICT})
+"""A doubt that ended so was settled by the central's own answers."""
 _SLICE = 0.5
 """Seconds between two looks while a run lingers."""
 
@@ -211,10 +213,14 @@ class SyncEngine:
                 break
             self._renew()
             try:
-                self._count(request, self._doubts.settle(request))
+                result = self._doubts.settle(request)
             except CentralUnavailable as trouble:
                 self._count(request, self._delivery.look_failed(request.id, trouble.outcome, doubt=True))
                 break
+            if result in _FOUND:
+                self.line.answered()
+            self._count(request, result)
+            self._tell(request, result)
         return bool(doubts)
 
     def _place_all(self) -> None:
@@ -268,6 +274,7 @@ class SyncEngine:
             prepared = self._delivery.prepare(request)
             if isinstance(prepared, Result):
                 self._count(request, prepared)
+                self._tell(request, prepared)
                 return
             with self._store.transaction():
                 self._renew()
@@ -287,7 +294,7 @@ class SyncEngine:
             if outcome.verdict in PROPER and not outcome.effect_unknown:
                 self.line.answered()
         self._count(marked, result)
-        self._tell(marked, outcome, result)
+        self._tell(marked, result, outcome)
 
     def _give_back(self, requests: list[Request]) -> None:
         if not requests:
@@ -333,6 +340,7 @@ class SyncEngine:
             self._store.set_meta(RUN_STARTED, self._store.now().isoformat())
         self.line.load()
         self._publish_state("syncing", "")
+        self.resolutions.decide_forgotten()
 
     def _end(self, started: float, reason: str, *, failed: bool) -> None:
         elapsed = self._ports.clock.monotonic() - started
@@ -372,8 +380,9 @@ class SyncEngine:
         payload: dict[str, Any] = {"state": state, "stats": self._stats.to_json(), "lastSyncTime": last}
         self._ports.events.publish(STATE_CHANGED, {**payload, "reason": reason})
 
-    def _tell(self, request: Request, outcome: Outcome, result: Result) -> None:
-        """One line for the log: no values, and no names, which may be people's."""
+    def _tell(self, request: Request, result: Result, outcome: Outcome | None = None) -> None:
+        """One line for the log: no values, and no names, which may be people's. Without an outcome nothing was
+        sent: the request was looked up, or is held."""
         with self._store.transaction():
             current = self._store.get(request.id)
         self._ports.events.publish(
@@ -382,9 +391,10 @@ class SyncEngine:
                 "request": request.id,
                 "doctype": request.resource_type,
                 "operation": request.operation.value,
-                "http_status": outcome.status,
-                "exc_type": outcome.exc_type,
-                "verdict": outcome.verdict.value,
+                "http_status": outcome.status if outcome else None,
+                "exc_type": outcome.exc_type if outcome else None,
+                "verdict": outcome.verdict.value if outcome else "looked up",
+                "why": current.history[-1].event if current and current.history else None,
                 "result": result.value,
                 "status": current.status.value if current else None,
                 "next": current.next_retry_at.isoformat() if current and current.next_retry_at else None,

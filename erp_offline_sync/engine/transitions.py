@@ -12,7 +12,7 @@ from typing import Any
 from .errors import NotAllowed
 from .model import Request, Status
 
-__all__ = ["ALLOWED", "ENDS", "LEDGER_COLUMN", "OPEN", "Ledger", "ledger", "move"]
+__all__ = ["ALLOWED", "ENDS", "LEDGER_COLUMN", "OPEN", "Ledger", "begun_anew", "ledger", "move"]
 
 ENDS = frozenset({Status.SYNCED, Status.MERGED, Status.DECIDED, Status.DISCARDED})
 OPEN = frozenset(Status) - ENDS
@@ -125,3 +125,24 @@ def move(request: Request, status: Status, **changes: Any) -> Request:
     if status is not Status.IN_FLIGHT:
         changes = {"lease_token": None, **changes}
     return replace(request, status=status, **changes)
+
+
+_ANEW: Mapping[str, Any] = {
+    "retry_count": 0,
+    "contentions": 0,
+    "restamps": 0,
+    "unanswered": 0,
+    "refused": False,
+    "may_have_arrived": False,
+    "sends": 0,
+    "sent_at": None,
+    "wire": None,
+    "next_retry_at": None,
+    "error_type": None,
+    "error_message": None,
+}
+
+
+def begun_anew(request: Request, key: str, **changes: Any) -> Request:
+    """The request under a new key, with nothing counted and nothing fixed: its content changes after an answer."""
+    return replace(request, **{**_ANEW, "key": key, "replaces": request.key, **changes})

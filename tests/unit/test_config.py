@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from erp_offline_sync.engine.config import RETRY_AFTER_LIMIT, SETTINGS, Config, parse
+from erp_offline_sync.engine.config import SETTINGS, Config, parse
 from erp_offline_sync.engine.errors import SettingsError
 from erp_offline_sync.engine.model import Resolution, Strategy
 
@@ -69,7 +69,9 @@ def test_delays_are_set_in_milliseconds_and_read_in_seconds() -> None:
 
 
 def test_no_due_time_that_the_engine_sets_lies_beyond_the_horizon() -> None:
-    """Neither a retry at its longest, nor a Retry-After, nor a look-up after the send."""
-    assert Config().horizon == timedelta(seconds=RETRY_AFTER_LIMIT)
+    """Neither a retry at its longest, nor a look-up after the send, nor one at a submit that was queued."""
+    assert Config().horizon == timedelta(seconds=330)
+    slow = parse({"base_retry_delay": 300_000, "max_retry_delay": 300_000})
+    assert slow.horizon == timedelta(seconds=1200)
     day = parse({"max_retry_delay": 86_400_000})
     assert day.horizon == timedelta(seconds=1.1 * 86_400)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from erp_offline_sync.engine import errors
+from erp_offline_sync.engine.classify import Outcome, Verdict
 
 
 @pytest.mark.parametrize("name", errors.__all__)
@@ -25,5 +26,8 @@ def test_taking_along_names_what_would_go() -> None:
 
 
 def test_an_unavailable_central_carries_what_the_classifier_made_of_it() -> None:
-    outcome = object()
-    assert errors.CentralUnavailable(outcome).outcome is outcome
+    """Its text is the class of the answer: messages of the central may hold a document's values."""
+    outcome = Outcome(verdict=Verdict.NOT_NOW, message="Ann Miller's invoice")
+    error = errors.CentralUnavailable(outcome)
+    assert error.outcome is outcome
+    assert str(error) == "not now"

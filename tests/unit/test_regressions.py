@@ -33,7 +33,6 @@ SALE = Schema(
     fields={"remark": TEXT, "customer": TEXT},
     links={"customer": "Customer"},
     tables={"items": Schema(fields={"item": TEXT, "qty": FieldKind.NUMBER})},
-    submittable=True,
 )
 SCHEMAS = {"Customer": CUSTOMER, "Sale": SALE, "Group": Schema(fields={"title": TEXT})}
 BY_HAND = {doctype: Policy(strategy=Strategy.MANUAL) for doctype in SCHEMAS}

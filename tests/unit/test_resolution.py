@@ -35,7 +35,6 @@ SCHEMAS = {
         fields={"customer": K.TEXT, "total": K.NUMBER, "remark": K.TEXT},
         tables={"items": ROW},
         links={"customer": "Customer"},
-        submittable=True,
     ),
 }
 MANUAL = Config(default_strategy=Strategy.MANUAL)
