@@ -54,6 +54,9 @@ class ModelCentral:
     """None: every doctype."""
     after_submit: Mapping[str, frozenset[str]] | None = None
     """{doctype: fields that may change once it is submitted}; None: all of them."""
+    queues: frozenset[str] = frozenset()
+    """Doctypes whose submit and cancel are only queued, and done `queue_seconds` later."""
+    queue_seconds: float = 6.0
     rules: list[Callable[[str, Json], Reply | None]] = field(default_factory=list)
     """What else the central refuses of a doctype's values, asked before a create or update."""
     online: bool = True
@@ -68,6 +71,8 @@ class ModelCentral:
     probes: int = 0
     deadline: float = 60.0
     _late: list[tuple[datetime, str, Wire]] = field(default_factory=list)
+    _queued: dict[tuple[str, str], tuple[datetime, int]] = field(default_factory=dict)
+    """(doctype, name) → when it is moved, and to which docstatus; it is locked until then."""
     _count: int = 0
     _tick: int = 0
 
@@ -150,6 +155,12 @@ class ModelCentral:
     def arrive(self) -> None:
         """What was held up on the way and is due arrives now; whoever sent it gets no answer."""
         now = self.clock_now()
+        for (doctype, name), (at, docstatus) in list(self._queued.items()):
+            if at <= now:
+                del self._queued[doctype, name]
+                if name in self.documents.get(doctype, {}):
+                    document = self.documents[doctype][name]
+                    document.update(docstatus=docstatus, modified=self._version())
         due = sorted((each for each in self._late if each[0] <= now), key=lambda each: each[0])
         self._late = [each for each in self._late if each[0] > now]
         for _, key, wire in due:
@@ -257,7 +268,16 @@ class ModelCentral:
         name = str(given) if given else body.get("name")
         if name and name in self.documents.get(doctype, {}):
             return refusal(409, "DuplicateEntryError")
-        return _ok({"data": copy.deepcopy(self._insert(doctype, {**body, "name": name}, owner=self.user))})
+        document = self._insert(doctype, {**body, "name": name}, owner=self.user)
+        if document["docstatus"] and doctype in self.queues:
+            document["docstatus"] = self._queue(doctype, document, 1)
+        return _ok({"data": copy.deepcopy(document)})
+
+    def _queue(self, doctype: str, document: Json, docstatus: int) -> int:
+        """The docstatus until then."""
+        at = self.clock_now() + timedelta(seconds=self.queue_seconds)
+        self._queued[doctype, document["name"]] = (at, docstatus)
+        return docstatus - 1
 
     def _may_be_submitted(self, doctype: str) -> bool:
         return self.submittable is None or doctype in self.submittable
@@ -283,6 +303,8 @@ class ModelCentral:
         document = self.documents.get(doctype, {}).get(name)
         if document is None:
             return refusal(404, "DoesNotExistError")
+        if (doctype, name) in self._queued:
+            return refusal(417, "DocumentLockedError")
         if "modified" in body and body["modified"] != document["modified"]:
             return refusal(417, "TimestampMismatchError")
         was, wanted = document["docstatus"], body.get("docstatus", document["docstatus"])
@@ -303,6 +325,8 @@ class ModelCentral:
             self.documents[other][linking]["docstatus"] == 1 for other, linking in self.linking(doctype, name)
         ):
             return refusal(417, "LinkExistsError")
+        if wanted != was and doctype in self.queues:
+            wanted = self._queue(doctype, document, wanted)
         document.update(
             {**values, "docstatus": wanted, "modified": self._version(), "modified_by": self.user}
         )
@@ -320,6 +344,8 @@ class ModelCentral:
             return refusal(404, "DoesNotExistError")
         if document["docstatus"] == 1:
             return refusal(417, "ValidationError")
+        if (doctype, name) in self._queued:
+            return refusal(417, "DocumentLockedError")
         if any(True for _ in self.linking(doctype, name)):
             return refusal(417, "LinkExistsError")
         self.remove(doctype, name)

@@ -15,7 +15,9 @@ __all__ = ["Answers"]
 
 _FREE_IN_A_ROW = 3
 _UNANSWERED = 3
-_CONTENTION = {"QueryDeadlockError", "QueryTimeoutError", "DocumentLockedError"}
+_CONTENTION = {"QueryDeadlockError", "QueryTimeoutError"}
+_LOCKED = "DocumentLockedError"
+"""The central is still at work on it: never an attempt."""
 _NO_ATTEMPT = {
     "TooManyRequestsError",
     "SessionStopped",
@@ -77,6 +79,9 @@ class Answers:
             reply = answer.reply
             kind = _type_of(reply)
             if reply.gap is Gap.NOT_SENT:
+                continue
+            if kind == _LOCKED:
+                in_a_row += 1
                 continue
             if kind in _CONTENTION:
                 in_a_row += 1

@@ -90,7 +90,6 @@ class Kind:
             fields={**self.fields, **dict.fromkeys(self.links, FieldKind.TEXT)},
             links=self.links,
             tables={"items": rows} if self.row_fields else {},
-            submittable=self.submittable,
         )
 
     @property
@@ -397,6 +396,7 @@ class World:
             submittable=frozenset(name for name, kind in KINDS.items() if kind.submittable),
             after_submit={name: kind.after_submit for name, kind in KINDS.items()},
             rules=[_refuses_poison],
+            queues=frozenset({"Sale"}) if self.rng.random() < 0.15 else frozenset(),
         )
         self.central.world = self
         self._temper(kinds)
