@@ -240,11 +240,10 @@ def _has_links(doctype: str, field: str) -> bool:
 def _links_to_a_cut_one(world: World, doctype: str, field: str, here: dict[str, Any]) -> bool:
     """Names of documents that somebody left unequal on purpose are not compared, nor of what a merge that did
     not travel made of them."""
-    cut = world.cut | {
-        uid
-        for request_id, uid in world.merges.items()
-        if request_id in world.ended and world.ended[request_id].status is not Status.SYNCED
-    }
+    cut = set(world.cut)
+    for request_id, uid in world.merges.items():
+        if world.ended[request_id].status is not Status.SYNCED or world.queued[request_id] in cut:
+            cut.add(uid)
     for path, target in KINDS[doctype].paths.items():
         table, _, cell = path.partition(".")
         if table == field:
@@ -274,7 +273,7 @@ def _deleted_are_gone(world: World, sent: set[int | None]) -> Iterator[str]:
         ]
         decided = any(
             request.line == document.id
-            and request.operation is Operation.DELETE
+            and request.operation in (Operation.DELETE, Operation.RENAME)
             and request.status is Status.DECIDED
             for request in world.ended.values()
         )
