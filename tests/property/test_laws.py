@@ -144,7 +144,7 @@ VALUES = st.fixed_dictionaries(
 )
 
 
-@EXAMPLES
+@settings(EXAMPLES, max_examples=25)
 @given(st.lists(VALUES, min_size=1, max_size=6), st.booleans())
 def test_merging_gives_the_same_document_as_sending_one_by_one(
     saves: list[dict[str, Any]], is_there: bool

@@ -213,6 +213,8 @@ class WorldCentral(ModelCentral):
         else:
             if late:
                 world.stall(key)
+                # Late enough already: nothing is on its way for longer than a central may take.
+                self.faults[:1] = [replace(fault, late=None) for fault in self.faults[:1]]
             reply = self._poisoned(wire) or super().deliver(wire, key=key)
         reply = self._poisoned(wire) or reply
         world.clock.advance(self.deadline if reply.gap is Gap.NO_ANSWER else world.rng.choice((0.05, 0.3, 2)))
