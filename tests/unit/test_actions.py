@@ -187,6 +187,23 @@ def test_what_waited_for_a_discarded_update_goes_on(branch: Branch) -> None:
     assert branch.status(rename) is Status.SYNCED
 
 
+def test_a_discarded_submit_holds_what_waited_for_it_and_leaves_alone_what_did_not(branch: Branch) -> None:
+    branch.synced("Sale", "S-1", total=1)
+    early = branch.create("Payment", "P-0", sale="S-1", links={"sale": "Sale"})
+    branch.answer(refused(417, "ValidationError"), MANDATORY)
+    submit = branch.submit("Sale", "S-1")
+    branch.run()
+    late = branch.create("Payment", "P-1", sale="S-1", links={"sale": "Sale"})
+    branch.run()
+    assert [branch.status(request) for request in (early, submit, late)] == [
+        Status.RETRY,
+        Status.NEEDS_ATTENTION,
+        Status.WAITING,
+    ]
+    discard(branch.ports, submit, reason="a test", by="ann")
+    assert [branch.status(request) for request in (early, late)] == [Status.RETRY, Status.NEEDS_ATTENTION]
+
+
 @pytest.mark.parametrize("sales", [1, 130])
 def test_what_links_to_a_discarded_document_needs_a_person(sales: int) -> None:
     branch = a_branch()

@@ -108,3 +108,21 @@ def test_without_a_schema_they_are_the_known_ones_that_its_values_still_hold() -
 def test_a_known_link_keeps_its_line() -> None:
     known = replace(link("customer", "Customer", "C-1"), line="l1")
     assert document_links(HERE, None, [known]) == (known,)
+
+
+PAYMENT = Schema(fields={"party_type": K.TEXT, "party": K.TEXT}, dynamic={"party": "party_type"})
+
+
+def test_a_link_whose_doctype_stands_in_another_field_is_a_link_where_that_is_given(linked: Branch) -> None:
+    assert document_links({"party_type": "Customer", "party": "C-1"}, PAYMENT) == (
+        link("party", "Customer", "C-1"),
+    )
+    for party_type in ("", None):
+        assert document_links({"party_type": party_type, "party": "C-1"}, PAYMENT) == ()
+    with linked.store.transaction():
+        values = {"party_type": "Customer", "party": "C-1"}
+        there = in_central_names(linked.store, values, PAYMENT)
+        assert there == {"party_type": "Customer", "party": "CUST-7"}
+        assert in_local_names(linked.store, there, PAYMENT, {}) == values
+        nobody = {"party_type": "", "party": "C-1"}
+        assert in_central_names(linked.store, nobody, PAYMENT) == nobody

@@ -187,6 +187,34 @@ def test_a_document_sent_whole_has_its_synced_fields_and_its_state() -> None:
     assert document_body({"total": 5, "docstatus": 0}, SCHEMA) == {"total": 5}
 
 
+def test_a_document_sent_whole_leaves_nothing_to_the_centrals_defaults() -> None:
+    schema = Schema(
+        fields={"total": FieldKind.NUMBER, "due": FieldKind.DATE},
+        tables={"items": Schema(fields={"qty": FieldKind.NUMBER, "note": FieldKind.TEXT})},
+    )
+    document = {"total": None, "due": None, "items": [{"name": "a", "qty": None, "note": None}]}
+    assert document_body(document, schema) == {
+        "total": 0,
+        "due": "",
+        "items": [{"name": "a", "qty": 0, "note": ""}],
+    }
+    assert document_body({"total": None, "items": [{"qty": None}]}, None) == {
+        "total": "",
+        "items": [{"qty": "", "name": ""}],
+    }
+
+
+def test_a_document_sent_whole_keeps_the_name_that_the_branch_gives_and_the_policys_values() -> None:
+    schema = Schema(
+        fields={"total": FieldKind.NUMBER}, named_here=True, outgoing={"set_posting_time": 1, "total": 6}
+    )
+    assert document_body({"name": "S-1", "total": 5}, schema) == {
+        "name": "S-1",
+        "total": 6,
+        "set_posting_time": 1,
+    }
+
+
 def test_rows_are_known_again_by_what_was_sent_and_otherwise_in_order() -> None:
     local = {"items": [{"name": "a", "item": "A"}, {"name": "b", "item": "B"}, {"item": "new"}]}
     swapped = {"items": [{"name": "r1", "item": "B"}, {"name": "r2", "item": "A"}, {"name": "r3"}]}

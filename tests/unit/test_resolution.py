@@ -285,6 +285,23 @@ def test_a_decision_that_the_branch_refuses_leaves_it_to_a_person_with_the_reaso
     assert "Server Wins chose server_wins, but: linked to a closed day" in str(conflict.reason)
 
 
+def test_an_error_inside_a_save_of_the_branch_leaves_it_to_a_person_and_the_run_goes_on() -> None:
+    """Some app's hook that is broken; what it says may hold values."""
+    branch = branch_with(Strategy.SERVER_WINS)
+
+    def broken(doctype: str, name: str, values: Any) -> None:
+        raise AttributeError("city of Ann")
+
+    branch.documents.write = broken  # type: ignore[method-assign]
+    update_update(branch)
+    other = branch.create("Sale", "S-1", total=1)
+    assert branch.run().reason == "done"
+    assert branch.status(other) is Status.SYNCED
+    reason = str(branch.pending().reason)
+    assert "failed here: AttributeError" in reason
+    assert "Ann" not in reason
+
+
 def test_the_second_of_two_people_hears_who_was_faster() -> None:
     branch = branch_with()
     conflict = in_conflict(branch, T.UPDATE_UPDATE)
