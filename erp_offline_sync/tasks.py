@@ -16,7 +16,7 @@ from erp_offline_sync.adapters.frappe_store import FrappeStore
 from erp_offline_sync.adapters.run_control import RunControl, stopping
 from erp_offline_sync.engine import status
 from erp_offline_sync.engine.actions import clear_old_requests
-from erp_offline_sync.engine.errors import OfflineSyncError, SettingsError
+from erp_offline_sync.engine.errors import Paused, SettingsError
 from erp_offline_sync.engine.identity import canonical_json
 from erp_offline_sync.engine.sync import RunReport
 
@@ -24,7 +24,8 @@ RUN = "erp_offline_sync.tasks.run_offline_sync"
 BUDGET = 60
 """Seconds after which a run hands over to its successor, so that it does not starve a bench with one worker."""
 LINGER = 10
-LINGER_OFFLINE = 50
+LINGER_OFFLINE = 20
+"""Seconds that a tick's run stays to probe while the line is down: a bench with one worker has other work too."""
 MIGRATION = "bench migrate"
 GRACE = 10
 """Seconds that a shutdown or a migration waits for the run in progress."""
@@ -72,25 +73,31 @@ def _run(values, *, trigger, force, doctypes):
                 return assembled.engine.run(
                     budget=BUDGET,
                     linger=min(interval, LINGER),
-                    linger_offline=LINGER_OFFLINE if trigger == "tick" else 0,
+                    linger_offline=_rest_of_minute() if trigger == "tick" else 0,
                     force=force,
                     doctypes=doctypes,
                 )
             finally:
                 assembled.ports.central.close()
-    except OfflineSyncError as error:
+    except (SettingsError, Paused) as error:
         _failed(type(error).__name__, str(error))
     except Exception as error:
         _failed(type(error).__name__, f"An error ended the run: {type(error).__name__} at {_place(error)}")
     return RunReport(reason="failed")
 
 
+def _rest_of_minute():
+    """Frappe 16 counts a job's next minute from its end: one that goes on into the next minute misses a tick."""
+    return min(LINGER_OFFLINE, max(0, 57 - now_datetime().second))
+
+
 def _failed(title, message):
     """The run's own state, a line in the log and an Error Log without values."""
     frappe.db.rollback()
     frappe.logger(bootstrap.LOGGER).error("run failed: %s", message)
-    frappe.log_error(title=f"Offline sync: {title}", message=message)
-    _note_failure(message)
+    if _note_failure(message):
+        frappe.log_error(title=f"Offline sync: {title}", message=message)
+        frappe.db.commit()
 
 
 def _place(error):
@@ -99,10 +106,13 @@ def _place(error):
 
 
 def _note_failure(message):
+    """Whether it is another than the last run's: what is wrong with the settings is not logged every minute."""
     store = own_store()
+    kept = canonical_json({"reason": message, "failed": True, "message": message})
     with store.transaction():
-        kept = {"reason": message, "failed": True, "message": message}
-        store.set_meta(status.LAST_RUN, canonical_json(kept))
+        is_new = store.get_meta(status.LAST_RUN) != kept
+        store.set_meta(status.LAST_RUN, kept)
+    return is_new
 
 
 def own_store():

@@ -27,6 +27,7 @@ _RETRYABLE = frozenset({Status.NEEDS_ATTENTION, Status.RETRY, Status.PENDING, St
 _DISCARDABLE = _RETRYABLE | {Status.CONFLICT}
 _PURGED_AT_ONCE = 500
 _ALL = 1_000_000
+_CANCELLED = 2
 
 
 def _get(store: Store, request_id: str) -> Request:
@@ -143,6 +144,8 @@ def send_whole(ports: Ports, request_id: str, *, by: str) -> Request:
         current = local_document(ports, document)
         if current is None:
             raise NotAllowed("The document is not here any more.")
+        if current.get("docstatus") == _CANCELLED:
+            raise NotAllowed("The document is cancelled here, and the central never had it: discard this.")
         body: Json = document_body(current, ports.policies.schema(document.doctype))
         noted = with_note(request, Attempt(at=store.now(), event="send whole", note=by))
         whole = begun_anew(

@@ -317,6 +317,14 @@ class Resolutions:
         rows = row_names(ours, self._server(conflict), document.rows)
         self._store.put_document(replace(document, rows=rows))
 
+    def _left_different(self, conflict: Conflict) -> None:
+        """Nothing is written on either side. The next change here is made against what stands at the central now,
+        or it would bring back what was just left alone."""
+        document = self._store.document(conflict.line)
+        if document is not None and document.linked and conflict.server_data is not None:
+            self._take_over(document, conflict.server_data, conflict.server_version)
+        self._decided(conflict)
+
     # one function for each way in which a decision is carried out
 
     def _over_server(self, conflict: Conflict) -> None:
@@ -496,6 +504,6 @@ _TABLE: Mapping[tuple[ConflictType, Resolution], _CarryOut] = {
     (ConflictType.STATE, Resolution.SERVER_WINS): Resolutions._state_here,
     (ConflictType.CALL, Resolution.LOCAL_WINS): Resolutions._call_again,
     (ConflictType.CALL, Resolution.SERVER_WINS): Resolutions._decided,
-    **{(kind, Resolution.SKIP): Resolutions._decided for kind in ConflictType},
+    **{(kind, Resolution.SKIP): Resolutions._left_different for kind in ConflictType},
 }
 """What a resolution does to a type (semantics, the table under "Conflicts"); what is missing is refused."""

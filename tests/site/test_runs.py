@@ -148,6 +148,9 @@ def test_a_pause_holds_everything_back_until_somebody_resumes(branch, central, c
 
 
 def test_while_the_line_is_down_a_tick_stays_and_probes_and_then_sends(branch, central, connected):
+    second = time.localtime().tm_sec
+    if second > 30:
+        time.sleep(61 - second)  # a tick's run ends with its minute
     central.down()
     try:
         branch.run(make_notes, 1)

@@ -10,7 +10,10 @@ from erp_offline_sync.adapters.standalone import NoDocuments
 from erp_offline_sync.engine import actions
 from erp_offline_sync.engine.calls import queued_call
 from erp_offline_sync.engine.config import Config
+from erp_offline_sync.engine.errors import NotAllowed
 from erp_offline_sync.engine.model import FieldKind, Operation, Reply, Resolution, Schema, Status, Strategy
+from erp_offline_sync.engine.names import document_links
+from erp_offline_sync.engine.outgoing import document_body
 from erp_offline_sync.engine.status import sync_status
 from erp_offline_sync.testing.model_central import ModelCentral
 
@@ -258,3 +261,73 @@ def test_a_submit_refused_for_permission_is_looked_up_first():
     b.answer(NOT_ALLOWED)
     b.run()
     assert b.status(r) is Status.SYNCED
+
+
+def test_what_was_left_different_stays_so_when_another_field_is_changed() -> None:
+    b = a_branch(config=ASK)
+    there = b.synced("Customer", "C-1", city="x", phone="1")
+    b.central.edit("Customer", there, city="theirs")
+    b.update("Customer", "C-1", city="ours")
+    b.run()
+    b.engine.resolutions.apply(b.pending().id, Resolution.SKIP, by="ann")
+    change = b.update("Customer", "C-1", phone="2")
+    b.run()
+    assert b.status(change) is Status.SYNCED
+    assert b.here("Customer", "C-1")["city"] == "ours"
+    assert (b.there("Customer", there)["city"], b.there("Customer", there)["phone"]) == ("theirs", "2")
+
+
+def test_a_cancelled_document_that_the_central_never_had_is_not_sent_whole() -> None:
+    b = a_branch()
+    b.documents.documents["Order", "O-1"] = {"name": "O-1", "docstatus": 2, "city": "a"}
+    r = b.update("Order", "O-1", city="b")
+    b.run()
+    with pytest.raises(NotAllowed, match="cancelled"):
+        actions.send_whole(b.ports, r, by="ann")
+
+
+def test_discarding_a_submit_lets_go_what_does_not_wait_for_it() -> None:
+    b = a_branch()
+    b.synced("Order", "O-1", city="x")
+    b.synced("Invoice", "I-1", order="", total=1)
+    b.central.online = False
+    linked = b.update("Invoice", "I-1", links={"order": "Order"}, order="O-1")
+    b.run()
+    submit = b.submit("Order", "O-1")
+    b.run()
+    actions.discard(b.ports, submit, reason="wrong", by="ann")
+    assert b.status(linked) is Status.PENDING
+
+
+def test_a_save_that_breaks_while_a_conflict_is_decided_is_that_conflicts_trouble(monkeypatch) -> None:
+    b = a_branch(config=Config(default_strategy=Strategy.SERVER_WINS))
+    b.central.edit("Customer", b.synced("Customer", "C-1", city="x"), city="y")
+    b.update("Customer", "C-1", city="z")
+    other = b.create("Customer", "C-2", city="o")
+
+    def breaks(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(b.documents, "write", breaks)
+    b.run()
+    assert "ZeroDivisionError" in str(b.pending().reason)
+    assert b.status(other) is Status.SYNCED
+
+
+def test_what_is_made_anew_has_its_own_name_the_policys_values_and_no_null_in_its_rows() -> None:
+    rows = Schema(fields={"note": FieldKind.TEXT, "qty": FieldKind.NUMBER})
+    schema = Schema(
+        fields={"city": FieldKind.TEXT},
+        tables={"items": rows},
+        dynamic={"party": "party_type"},
+        named_here=True,
+        outgoing={"set_posting_time": 1},
+    )
+    document = {"name": "I-1", "city": None, "items": [{"name": "r", "note": None, "qty": None}]}
+    assert document_body(document, schema) == {
+        "name": "I-1",
+        "city": "",
+        "items": [{"name": "r", "note": "", "qty": 0}],
+        "set_posting_time": 1,
+    }
+    assert document_links({"party": "C-1"}, schema) == ()
