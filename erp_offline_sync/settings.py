@@ -7,14 +7,16 @@ import frappe
 from frappe.utils import cint
 from frappe.utils.password import get_decrypted_password
 
+from erp_offline_sync.engine.errors import SettingsError
+
 SETTINGS = "Offline Sync Settings"
 _NUMBERS = ("enabled", "sync_on_save")
 
 
 def effective():
     """All settings but the secret, as a dict; numbers of the engine as they were written."""
-    stated = frappe.get_site_config().get("offline_sync")
-    values = {**frappe.db.get_singles_dict(SETTINGS), **(stated if isinstance(stated, dict) else {})}
+    stated = {name: value for name, value in _stated().items() if name != "api_secret"}
+    values = {**frappe.db.get_singles_dict(SETTINGS), **stated}
     for name in _NUMBERS:
         values[name] = cint(values.get(name))
     values.setdefault("role", "Branch")
@@ -22,13 +24,35 @@ def effective():
     return values
 
 
-def secret():
-    """The API secret of the central; empty where there is none. Raises frappe.ValidationError where the site's
-    encryption key is not the one it was stored with (a restored site)."""
+def _stated():
     stated = frappe.get_site_config().get("offline_sync")
-    if isinstance(stated, dict) and stated.get("api_secret"):
-        return stated["api_secret"]
-    return get_decrypted_password(SETTINGS, SETTINGS, "api_secret", raise_exception=False) or ""
+    return stated if isinstance(stated, dict) else {}
+
+
+def secret():
+    """The API secret of the central; empty where there is none. Raises SettingsError where the site's encryption
+    key is not the one it was stored with (a restored site)."""
+    stated = _stated().get("api_secret")
+    if stated:
+        return stated
+    messages = list(frappe.local.message_log)
+    try:
+        kept = get_decrypted_password(SETTINGS, SETTINGS, "api_secret", raise_exception=False)
+    except frappe.ValidationError:  # Frappe 15; 16 answers nothing instead
+        kept = None
+        frappe.local.message_log = messages
+    if kept is None and _is_kept():
+        raise SettingsError("The API secret cannot be decrypted: enter the credentials again")
+    return kept or ""
+
+
+def _is_kept():
+    return bool(
+        frappe.db.sql(
+            "select 1 from `__Auth` where doctype = %s and name = %s and fieldname = %s and encrypted = 1",
+            (SETTINGS, SETTINGS, "api_secret"),
+        )
+    )
 
 
 def is_branch(values):
