@@ -5,8 +5,9 @@ Every check is one function that answers a `Check`; the lists at the end say in 
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import urlencode
 
 import frappe
 from frappe.utils import cint, get_system_timezone
@@ -16,18 +17,20 @@ from erp_offline_sync.engine import status
 from erp_offline_sync.engine.classify import Verdict, read_probe
 from erp_offline_sync.engine.config import parse
 from erp_offline_sync.engine.errors import SettingsError
-from erp_offline_sync.engine.line import CENTRAL_USER
+from erp_offline_sync.engine.model import Status, Wire
 from erp_offline_sync.indexes import missing_indexes
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 _OFFSET_SHOWN = 30.0
 """Seconds by which the clocks may differ before people are told."""
 _TICK = 60
+_YOUNG = timedelta(days=7)
+_RIGHTS = ("create", "write")
 
 _WHAT_TO_DO = {
     Verdict.CREDENTIALS: "Enter the API key and secret of the branch's user at the central again.",
     Verdict.CONFIGURATION: "Look at the URL (scheme, host, path) and at the certificate: this is no Frappe site we trust.",
-    Verdict.NOT_SENT: "Look at the line, the host's name and the port; the central cannot be reached.",
+    Verdict.NOT_SENT: "Look at the line, the host's name and the port, and whether that port speaks https.",
     Verdict.UNANSWERED: "The central is reached but does not answer; look at it, or at what is between.",
     Verdict.NOT_NOW: "The central is busy or in maintenance; nothing to do here.",
     Verdict.SERVER_ERROR: "The central answers with an error of its own; look at its error log.",
@@ -50,32 +53,23 @@ class Check:
 def _settings_complete(values: dict[str, Any]) -> Check:
     missing = [name for name in ("central_url", "api_key") if not values.get(name)]
     try:
-        if not settings.secret():
-            missing.append("api_secret")
         parse(values)
     except SettingsError as error:
-        return Check(
-            "settings", PROBLEM, str(error), "Correct them in Offline Sync Settings or site_config.json."
-        )
-    except frappe.ValidationError:
-        return Check(
-            "settings",
-            PROBLEM,
-            "The secret cannot be decrypted.",
-            "Enter the credentials again (restored site?).",
-        )
+        return _wrong(str(error), "Correct them in Offline Sync Settings or site_config.json.")
+    try:
+        if not settings.secret():
+            missing.append("api_secret")
+    except SettingsError as error:
+        return _wrong(f"{error}.", "Enter the credentials again: this is a restored site without its key.")
     if missing:
-        return Check(
-            "settings", PROBLEM, f"Missing: {', '.join(missing)}.", "Enter them in Offline Sync Settings."
-        )
+        return _wrong(f"Missing: {', '.join(missing)}.", "Enter them in Offline Sync Settings.")
     if not settings.is_branch(values):
-        return Check(
-            "settings",
-            PROBLEM,
-            "This site is not enabled as a branch.",
-            "Enable it in Offline Sync Settings.",
-        )
+        return _wrong("This site is not enabled as a branch.", "Enable it in Offline Sync Settings.")
     return Check("settings", OK, f"Complete; central {values['central_url']}")
+
+
+def _wrong(message: str, todo: str) -> Check:
+    return Check("settings", PROBLEM, message, todo)
 
 
 def connection_checks(values: dict[str, Any]) -> list[Check]:
@@ -110,8 +104,8 @@ def _central_checks(central: Any, values: dict[str, Any]) -> list[Check]:
         versions = ", ".join(f"{app} {version}" for app, version in sorted(info.items()))
         checks.append(Check("version of the central", OK, versions))
     doctypes = [row.document_type for row in frappe.get_doc(settings.SETTINGS).policies if row.enabled]
-    checks += [check for doctype in doctypes if (check := _readable(central, doctype))]
-    return checks
+    refused = [check for doctype in doctypes if (check := _permission(central, doctype))]
+    return [*checks, *refused, _one_user(central, doctypes)]
 
 
 def _clock(central: Any) -> Check:
@@ -143,35 +137,59 @@ def _zone(central: Any) -> Check:
     )
 
 
-def _readable(central: Any, doctype: str) -> Check | None:
+def _permission(central: Any, doctype: str) -> Check | None:
     reply = central.find(doctype, {"name": "-"})
-    if reply.status == 200:
+    if reply.status != 200:
+        missing = "The central has no such document type, or it" if reply.status == 404 else "The central"
+        message = f"{missing} answers {reply.status or 'nothing'} when asked for {doctype}."
+    elif lacking := [right for right in _RIGHTS if not _has(central, doctype, right)]:
+        message = f"The branch's user may not {' or '.join(lacking)} {doctype} at the central."
+    else:
         return None
-    return Check(
-        f"permission on {doctype}",
-        PROBLEM,
-        f"The central answers {reply.status or 'nothing'} when asked for {doctype}.",
-        "Give the branch's user a role there that may read and write it.",
+    todo = "Give the branch's user a role there that may do what the branch does."
+    return Check(f"permission on {doctype}", PROBLEM, message, todo)
+
+
+def _has(central: Any, doctype: str, right: str) -> bool:
+    """Whether the branch's user has the right there; one that is not told counts as given."""
+    asked = urlencode({"doctype": doctype, "docname": "", "perm_type": right})
+    path = f"/api/method/frappe.client.has_permission?{asked}"
+    reply = central.deliver(Wire(method="GET", path=path, body=None), key="")
+    told = reply.body.get("message") if reply.status == 200 and isinstance(reply.body, dict) else None
+    return not isinstance(told, dict) or bool(told.get("has_permission", True))
+
+
+def _one_user(central: Any, doctypes: list[str]) -> Check:
+    name, todo = (
+        "user of the key",
+        "Give each branch a user of its own at the central: by it is found what is lost.",
     )
+    if central.user == "Administrator":
+        return Check(name, WARNING, "The key is Administrator's.", todo)
+    found = [(len(strange), doctype) for doctype in doctypes if (strange := _not_ours(central, doctype))]
+    if not found:
+        return Check(name, OK, f"{central.user}; no other branch may use it")
+    listed = ", ".join(f"{number} {doctype}" for number, doctype in found)
+    message = f"{central.user} made documents there in the last week that this branch did not send: {listed}."
+    return Check(name, WARNING, message, f"{todo} (Queued calls may have made them as well.)")
 
 
-def _one_user(values: dict[str, Any]) -> Check:
+def _not_ours(central: Any, doctype: str) -> set[str]:
+    """Names of young documents at the central, made by the branch's user, that this branch knows nothing of."""
     store = tasks.own_store()
     with store.transaction():
-        user = store.get_meta(CENTRAL_USER)
-    if user in ("Administrator", None):
-        message = "The key is Administrator's." if user else "Not known yet."
-        return Check(
-            "user of the key",
-            WARNING if user else OK,
-            message,
-            "Give each branch a user of its own at the central: what is in doubt is looked up by its owner.",
-        )
-    return Check("user of the key", OK, f"{user}; no other branch may use it")
+        if store.list_requests(statuses={Status.IN_DOUBT, Status.IN_FLIGHT}, doctype=doctype, limit=1):
+            return set()
+    reply = central.find_created_since(doctype, datetime.now(timezone.utc) - _YOUNG)
+    rows = reply.body.get("data") if reply.status == 200 and isinstance(reply.body, dict) else None
+    names = {str(row["name"]) for row in rows or ()}
+    with store.transaction():
+        known = store.documents_at_central(doctype, names) if names else []
+    return names - {document.central_name for document in known}
 
 
 def _scheduler(values: dict[str, Any]) -> Check:
-    from frappe.utils.scheduler import is_scheduler_disabled, is_scheduler_inactive
+    from frappe.utils.scheduler import is_dormant, is_scheduler_disabled, is_scheduler_inactive
 
     site = frappe.local.site
     if is_scheduler_disabled(verbose=False):
@@ -182,6 +200,13 @@ def _scheduler(values: dict[str, Any]) -> Check:
             PROBLEM,
             "It is paused (maintenance mode?).",
             f"bench --site {site} set-maintenance-mode off",
+        )
+    if is_dormant():
+        return Check(
+            "scheduler",
+            PROBLEM,
+            "It takes the site for dormant, for nobody logged in for days, and runs its jobs once a day.",
+            "Log in, or supervise `offline-sync run --forever`.",
         )
     job = frappe.db.get_value(
         "Scheduled Job Type", {"method": tasks.RUN}, ["name", "stopped", "last_execution"], as_dict=True
@@ -288,7 +313,6 @@ _SITE: tuple[Callable[[dict[str, Any]], Check], ...] = (
     _scheduler,
     _tick,
     _workers,
-    _one_user,
     _indexes,
     _outbox,
 )
@@ -297,4 +321,13 @@ _SITE: tuple[Callable[[dict[str, Any]], Check], ...] = (
 def site_checks() -> list[Check]:
     """Everything: the connection, then the site's own machinery."""
     values = settings.effective()
-    return [*connection_checks(values), *(check(values) for check in _SITE)]
+    return [*connection_checks(values), *(_made(check, values) for check in _SITE)]
+
+
+def _made(check: Callable[[dict[str, Any]], Check], values: dict[str, Any]) -> Check:
+    """One that fails does not keep the others from being made."""
+    try:
+        return check(values)
+    except Exception as error:
+        name = check.__name__.strip("_")
+        return Check(name, WARNING, f"It could not be looked at ({type(error).__name__}).", "")
