@@ -264,7 +264,7 @@ def enqueue_request(
         queued_call,
         method,
         path,
-        _parsed(body, _("The body is not JSON.")),
+        body,
         key=SystemIds().new_key(),
         now=datetime.now(timezone.utc),
         priority=int(priority),
