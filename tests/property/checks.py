@@ -15,7 +15,8 @@ from erp_offline_sync.engine.transitions import ENDS
 from erp_offline_sync.engine.values import is_rows, moved_fields
 from erp_offline_sync.testing.memory_store import MemoryStore
 
-from .world import KINDS, World
+from .sites import KINDS
+from .world import World
 
 __all__ = ["after_every_step", "at_the_end", "when_drained"]
 
