@@ -86,7 +86,8 @@ def test_redis_down_neither_fails_nor_delays_a_save_and_the_next_tick_sends_it(
 
 def test_a_worker_stopped_during_a_run_leaves_its_outbox_in_order(branch, central, connected, worker):
     with central.hanging():
-        branch.run(make_notes, 2)
+        # In a process of its own: one that has just seen Redis down does not try again for some seconds.
+        branch.start(make_notes, 2).wait()
         wait_until(lambda: any(row["sends"] for row in requests_of(branch)), timeout=30)
         time.sleep(1)
         worker.kill()

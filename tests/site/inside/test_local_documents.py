@@ -56,7 +56,7 @@ def test_synced_fields_are_those_that_people_fill(documents):
     assert schema.fields["print_receipt"] is FieldKind.NUMBER
     assert set(schema.tables["items"].fields) == {"item", "qty", "rate", "note"}
     assert schema.links == {"customer": "Shop Customer", "amended_from": "Shop Sale"}
-    assert schema.submittable
+    assert not schema.named_here
 
 
 def test_a_field_that_is_added_counts_at_once(documents, site):
