@@ -180,19 +180,22 @@ def _without_nulls(values: Json, schema: Schema | None) -> dict[str, Any]:
 def row_names(local: Json, answered: Json, known: Mapping[str, str]) -> dict[str, str]:
     """Names of child rows, local → central, as the answer shows them; `local` is the body in local names.
 
-    Rows are matched by the name that is known, then in order among those that carry the same sent values.
+    Rows are matched by the name that is known, then in order among those that carry the same sent values. A row
+    that was removed and put back is another one at the central.
     """
     names = dict(known)
     for table, value in local.items():
         rows = answered.get(table)
         if not value or not is_rows(value) or not is_rows(rows or []):
             continue
+        there = {str(row.get("name")) for row in rows or ()}
         free = [row for row in rows or () if row.get("name") not in set(names.values())]
         for row in value:
             local_name = row.get("name")
-            if not local_name or local_name in names:
+            if not local_name or names.get(str(local_name)) in there:
                 continue
-            match = next((other for other in free if _alike(row, other)), free[0] if free else None)
+            last = free[0] if free and local_name not in names else None
+            match = next((other for other in free if _alike(row, other)), last)
             if match is not None:
                 free.remove(match)
                 names[str(local_name)] = str(match["name"])

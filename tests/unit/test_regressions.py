@@ -548,3 +548,13 @@ def test_discarding_takes_along_what_was_saved_a_moment_ago(branch: Branch) -> N
     actions.discard(branch.ports, create, reason="a test", by="ann", take_along=True)
     assert branch.status(update) is Status.MERGED
     assert branch.status(sale) is Status.NEEDS_ATTENTION
+
+
+def test_a_row_that_was_put_back_can_be_removed_again(branch: Branch) -> None:
+    """It has its old name here and a new one at the central."""
+    row = {"name": "a", "item": "nail", "qty": 1}
+    name = branch.synced("Sale", "S-1", items=[row])
+    for rows in ([], [row], []):
+        branch.update("Sale", "S-1", items=rows)
+        branch.run()
+    assert branch.there("Sale", name)["items"] == []  # type: ignore[index]
