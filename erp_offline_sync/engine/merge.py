@@ -139,15 +139,22 @@ def merge(
     return _merge(base, local, server, schema, precision or {}, {}, None)
 
 
-def resolve(merged: Merged, choices: Mapping[str, Side], rest: Side | None = None) -> dict[str, Any] | None:
+def resolve(
+    merged: Merged, choices: Mapping[str, Side | str], rest: Side | None = None
+) -> dict[str, Any] | None:
     """The values with these choices made; None where the document is to be deleted.
 
     `choices` names a side by the key of a clash, or by that of any field, row or field of a row, which is then
     taken from that side whether or not it clashes; by `WHOLE`, everything. The widest key counts. Keys that name
     nothing are ignored: what they named may be gone since. `rest` is the side of the clashes that are not named;
-    without it each has to be. Raises InvalidRequest with the keys that are missing.
+    without it each has to be. Raises InvalidRequest with the keys that are missing, or for what is no side.
     """
-    decided = _merge(merged.base, merged.local, merged.server, merged.schema, merged.precision, choices, rest)
+    try:
+        sides = {key: Side(side) for key, side in choices.items()}
+        others = None if rest is None else Side(rest)
+    except ValueError as nonsense:
+        raise InvalidRequest(f"A choice is 'local' or 'server': {nonsense}.") from None
+    decided = _merge(merged.base, merged.local, merged.server, merged.schema, merged.precision, sides, others)
     if decided.clashes:
         missing = ", ".join(clash.key for clash in decided.clashes)
         raise InvalidRequest(f"Both sides changed this, and no side was chosen: {missing}.")

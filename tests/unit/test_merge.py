@@ -517,6 +517,18 @@ def test_every_clash_has_to_be_chosen() -> None:
     }
 
 
+def test_a_choice_may_be_a_word() -> None:
+    """As it comes in JSON; another word is not taken for either side."""
+    merged = a_merge("city", "Oslo", "Rome", "Bonn")
+    assert resolve(merged, {"city": "local"}) == {"city": "Rome"}
+    assert resolve(merged, {"city": "server"}) == {"city": "Bonn"}
+    assert resolve(merged, {}, rest="local") == {"city": "Rome"}
+    with pytest.raises(InvalidRequest, match="mine"):
+        resolve(merged, {"city": "mine"})
+    with pytest.raises(InvalidRequest, match="mine"):
+        resolve(merged, {}, rest="mine")
+
+
 def test_what_does_not_clash_can_be_chosen_as_well() -> None:
     """A field, a field of a row, a row, a whole table, everything; the widest key counts."""
     chosen = resolve(
