@@ -140,7 +140,7 @@ def merge(
 
 
 def resolve(
-    merged: Merged, choices: Mapping[str, Side | str], rest: Side | None = None
+    merged: Merged, choices: Mapping[str, Side | str], rest: Side | str | None = None
 ) -> dict[str, Any] | None:
     """The values with these choices made; None where the document is to be deleted.
 
