@@ -62,6 +62,11 @@ def _told(call, *args, **more):
         frappe.throw(str(error), title=_("Offline sync"))
 
 
+def _unconnected():
+    """What a decision needs: it sends nothing, so a site whose credentials are lost can make it too."""
+    return _told(bootstrap.site, connected=False).ports
+
+
 def _request_of(name):
     store = tasks.own_store()
     with store.transaction():
@@ -181,7 +186,7 @@ def resolve_conflict(conflict_id: str, resolution: str, values: str | dict | Non
     except ValueError:
         allowed = ", ".join(choice.value for choice in Resolution)
         frappe.throw(_("{0} is not a resolution. There are: {1}.").format(resolution, allowed))
-    assembled = _told(bootstrap.site)
+    assembled = _told(bootstrap.site, connected=False)
     resolved = _told(
         assembled.engine.resolutions.apply,
         conflict_id,
@@ -197,14 +202,14 @@ def resolve_conflict(conflict_id: str, resolution: str, values: str | dict | Non
 def clear_old_requests(days: int) -> int:
     """Delete ended requests older than so many days; held and waiting ones never. Answers how many."""
     _managers_only()
-    return _told(actions.clear_old_requests, _told(bootstrap.site).ports, int(days))
+    return _told(actions.clear_old_requests, _unconnected(), int(days))
 
 
 @frappe.whitelist(methods=["POST"])
 def retry(name: str) -> dict[str, Any]:
     """Send a request again, with all its retries."""
     _request_to_decide_on(name)
-    again = _told(actions.retry, _told(bootstrap.site).ports, name, by=frappe.session.user)
+    again = _told(actions.retry, _unconnected(), name, by=frappe.session.user)
     wakeup.enqueue_run(trigger="person")
     return {"name": again.id, "status": again.status.value}
 
@@ -215,7 +220,7 @@ def discard(name: str, reason: str, take_along: bool | int = False) -> list[str]
     _request_to_decide_on(name)
     return _told(
         actions.discard,
-        _told(bootstrap.site).ports,
+        _unconnected(),
         name,
         reason=reason,
         by=frappe.session.user,
@@ -227,7 +232,7 @@ def discard(name: str, reason: str, take_along: bool | int = False) -> list[str]
 def send_whole(name: str) -> dict[str, Any]:
     """For a document that is not at the central: create it there as it stands here."""
     _request_to_decide_on(name)
-    whole = _told(actions.send_whole, _told(bootstrap.site).ports, name, by=frappe.session.user)
+    whole = _told(actions.send_whole, _unconnected(), name, by=frappe.session.user)
     wakeup.enqueue_run(trigger="person")
     return {"name": whole.id, "status": whole.status.value}
 

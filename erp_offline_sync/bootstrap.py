@@ -102,9 +102,16 @@ def standalone_central(settings: Mapping[str, Any], config: Config) -> RestCentr
     )
 
 
-def site(*, on_event: Callable[[str, Json], None] | None = None, control: Control | None = None) -> Assembled:
+def site(
+    *,
+    on_event: Callable[[str, Json], None] | None = None,
+    control: Control | None = None,
+    connected: bool = True,
+) -> Assembled:
     """The engine of the Frappe site that is connected. Its transactions begin with a rollback and are committed:
     call it from jobs, commands and endpoints, never inside a document's save. Raises SettingsError.
+
+    Not `connected`, URL and credentials are not needed and nothing can be sent.
     """
     import frappe
 
@@ -124,7 +131,7 @@ def site(*, on_event: Callable[[str, Json], None] | None = None, control: Contro
     store = FrappeStore(frappe.db.commit, frappe.db.rollback)
     ports = Ports(
         store=store,
-        central=site_central(values),
+        central=site_central(values) if connected else NoCentral(),
         policies=FrappePolicies(),
         documents=FrappeLocalDocuments(),
         resolver=SiteHooks(REGISTRY, store),

@@ -281,7 +281,7 @@ def retry(names, everything):
     from erp_offline_sync.engine import actions
     from erp_offline_sync.engine.model import Status
 
-    ports = bootstrap.site().ports
+    ports = bootstrap.site(connected=False).ports
     if everything:
         with ports.store.transaction():
             held = ports.store.list_requests(statuses={Status.NEEDS_ATTENTION}, limit=100_000)
@@ -300,7 +300,8 @@ def discard(name, reason, take_along):
     from erp_offline_sync import bootstrap
     from erp_offline_sync.engine import actions
 
-    gone = actions.discard(bootstrap.site().ports, name, reason=reason, by=_by(), take_along=take_along)
+    ports = bootstrap.site(connected=False).ports
+    gone = actions.discard(ports, name, reason=reason, by=_by(), take_along=take_along)
     click.echo("\n".join(f"{each} Discarded" for each in gone))
     return DONE
 
@@ -360,7 +361,7 @@ def resolve(name, resolution):
     from erp_offline_sync import bootstrap
     from erp_offline_sync.engine.model import Resolution
 
-    engine = bootstrap.site().engine
+    engine = bootstrap.site(connected=False).engine
     engine.resolutions.apply(name, Resolution(resolution), by=_by(), reason="decided by a person")
     click.echo(f"{name} {resolution}")
     return DONE
@@ -373,7 +374,7 @@ def purge(days):
     from erp_offline_sync import bootstrap
     from erp_offline_sync.engine.actions import clear_old_requests
 
-    click.echo(f"{clear_old_requests(bootstrap.site().ports, days)} deleted")
+    click.echo(f"{clear_old_requests(bootstrap.site(connected=False).ports, days)} deleted")
     return DONE
 
 

@@ -153,7 +153,7 @@ def purge_old_requests():
     if not settings.is_branch(values):
         return
     try:
-        assembled = bootstrap.site()
+        assembled = bootstrap.site(connected=False)
     except SettingsError:
         return
     clear_old_requests(assembled.ports, assembled.ports.config.retention_days)

@@ -693,9 +693,12 @@ def insert_request(request: Request) -> None:
 
 
 def note_derived(doctype: str, name: str) -> None:
-    """Remember that code inside another document's save made this one: links to it do not travel."""
+    """Remember that code inside another document's save made this one: links to it do not travel.
+
+    The key is a fingerprint and there is no value: who may see the row learns no name from it.
+    """
     key = _derived_key(doctype, name)
-    _insert(_METADATA, {"name": key, "key": key, "value": f"{doctype} {name}"}, or_ignore=True)
+    _insert(_METADATA, {"name": key, "key": key}, or_ignore=True)
 
 
 def forget_derived(doctype: str, name: str) -> bool:

@@ -1,12 +1,13 @@
 """One row of the outbox. Rows are written by capture and by the run, never through a form."""
 
 import time
+from datetime import timedelta
 
 import frappe
 from frappe import _
 from frappe.model.document import Document
-from frappe.utils import add_days, now_datetime
 
+from erp_offline_sync.adapters.frappe_store import FrappeStore
 from erp_offline_sync.engine.transitions import ENDS
 from erp_offline_sync.indexes import ensure_indexes
 
@@ -29,22 +30,14 @@ class OfflineRequest(Document):
 
         Called by Log Settings. An open request is never deleted, however old. Commits after each chunk.
         """
+        store = FrappeStore(frappe.db.commit, frappe.db.rollback)
         until = time.monotonic() + PURGE_SECONDS
-        before = add_days(now_datetime(), -int(days))
-        for status in ENDED:
-            while time.monotonic() < until:
-                names = frappe.get_all(
-                    "Offline Request",
-                    filters={"status": status, "closed_at": ("<", before)},
-                    order_by="closed_at",
-                    limit=CHUNK,
-                    pluck="name",
-                )
-                if not names:
-                    break
-                frappe.db.delete("Offline Request Link", {"request": ("in", names)})
-                frappe.db.delete("Offline Request", {"name": ("in", names)})
-                frappe.db.commit()
+        while time.monotonic() < until:
+            with store.transaction():
+                before = store.now() - timedelta(days=int(days))
+                gone = store.purge(closed_before=before, limit=CHUNK)
+            if gone < CHUNK:
+                return
 
 
 def on_doctype_update():

@@ -12,10 +12,13 @@ from frappe import _
 from frappe.model.document import Document
 from frappe.utils import cint
 
-from erp_offline_sync import policies
+from erp_offline_sync import policies, wakeup
+from erp_offline_sync.adapters.frappe_store import FrappeStore
 from erp_offline_sync.adapters.rest_central import check_url
 from erp_offline_sync.engine.config import SETTINGS, parse
 from erp_offline_sync.engine.errors import SettingsError
+from erp_offline_sync.engine.identity import canonical_json
+from erp_offline_sync.engine.line import BREAKER, kept_breaker
 
 
 class OfflineSyncSettings(Document):
@@ -35,6 +38,8 @@ class OfflineSyncSettings(Document):
 
     def on_update(self):
         publish_policies(self)
+        if cint(self.effective("enabled")) and self.effective("role") != "Central":
+            probe_at_once()
 
     def get_password(self, fieldname="password", raise_exception=True):
         """The secret is for the sync run, which reads it from the site's vault; no document hands it out."""
@@ -112,6 +117,17 @@ def overrides():
     """The dict `offline_sync` of site_config.json."""
     stated = frappe.conf.get("offline_sync")
     return stated if isinstance(stated, dict) else {}
+
+
+def probe_at_once():
+    """What kept the line down may just have been corrected: the next run probes, and one is woken. Part of the
+    save: nothing is committed here."""
+    store = FrappeStore(frappe.db.commit, frappe.db.rollback, owns_transaction=False)
+    with store.transaction():
+        breaker = kept_breaker(store.get_meta(BREAKER))
+        if not breaker.closed:
+            store.set_meta(BREAKER, canonical_json(breaker.probe_at_once().to_json()))
+    wakeup.after_commit()
 
 
 def publish_policies(settings=None):
