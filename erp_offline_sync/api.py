@@ -11,6 +11,7 @@ from typing import Any
 
 import frappe
 from frappe import _
+from frappe.utils import now_datetime
 
 from erp_offline_sync import bootstrap, permissions, settings, tasks, wakeup
 from erp_offline_sync.adapters.hook_resolvers import keep_hook, kept_hooks, remove_hook
@@ -91,10 +92,8 @@ def get_sync_status() -> dict[str, Any]:
     with store.transaction():
         answer = status.sync_status(store)
     values = settings.effective()
-    if not settings.is_branch(values):
-        answer["reason"] = _("This site is not set up as a branch.")
-    elif answer["state"] == status.IDLE and (opens := settings.window_opens(values, _wall_clock())):
-        answer["reason"] = _("Outside the sync window; it opens at {0}.").format(opens)
+    if answer["state"] == status.IDLE or not settings.is_branch(values):
+        answer["reason"] = settings.held_back(values, now_datetime().time()) or answer["reason"]
     return answer
 
 
@@ -246,7 +245,7 @@ def explain(name: str) -> str:
         raise frappe.PermissionError(_("You may not read the document that this is about."))
     store = tasks.own_store()
     with store.transaction():
-        return actions.explain(store, request, store.now())
+        return actions.explain(store, request, store.now(), held_back=settings.held_back_now())
 
 
 @frappe.whitelist(methods=["POST"])
@@ -382,7 +381,3 @@ def shutdown() -> bool:
     """No run begins in this process any more; whether the one in flight ended within ten seconds."""
     _managers_only()
     return tasks.shutdown()
-
-
-def _wall_clock():
-    return frappe.utils.now_datetime().time()

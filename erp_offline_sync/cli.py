@@ -42,27 +42,20 @@ from erp_offline_sync.engine.errors import (
     SettingsError,
     TakesAlong,
 )
-from erp_offline_sync.engine.events import PROGRESS, Stats
-from erp_offline_sync.engine.line import BREAKER, kept_breaker
+from erp_offline_sync.engine.events import PROGRESS
 from erp_offline_sync.engine.listing import request_detail, request_rows
 from erp_offline_sync.engine.model import Conflict, Json, Request, Resolution, Status
-from erp_offline_sync.engine.ports import Ports, Store
+from erp_offline_sync.engine.ports import Store
 from erp_offline_sync.engine.registry import conflict_data
 from erp_offline_sync.engine.sync import RunReport
 from erp_offline_sync.engine.transitions import OPEN
+from erp_offline_sync.exit_codes import DONE, NEEDS_PERSON, OFFLINE, REFUSED
+from erp_offline_sync.runs import OTHER_RUN, exit_code, send_forever
 
 __all__ = ["DONE", "NEEDS_PERSON", "OFFLINE", "REFUSED", "main"]
 
-DONE, REFUSED, NEEDS_PERSON, OFFLINE = 0, 1, 3, 4
-"""2 is click's own for wrong usage."""
-
 STOP_SECONDS = 9.0
 """After a signal a run has so long to end by itself; ten seconds is what supervisors grant."""
-_LINGER_OFFLINE = 16.0
-"""Seconds: the first four probes after a failure fall into them."""
-_BUDGET_FOREVER = 600.0
-_LOOK_AGAIN = 1.0
-"""Seconds between two looks for something new while nothing is due."""
 _WAIT_FOR_RUN = 10.0
 
 _TODO: tuple[tuple[type[Exception], str], ...] = (
@@ -398,12 +391,12 @@ def run(
         chosen = list(doctypes) or None
         if forever:
             click.echo(f"Sending from {call.path} to {_url(outbox)}; Ctrl-C ends it.", err=True)
-            report = _forever(outbox, control, clock, chosen)
+            report = send_forever(lambda: outbox, control, clock, doctypes=chosen)
         else:
             bar.total = _told(outbox.ports.store)["pendingCount"]
             report = outbox.engine.run(budget=float("inf"), linger=wait, doctypes=chosen, force=not if_due)
         told = {**_told(outbox.ports.store), "ended": report.reason, "run": report.stats.to_json()}
-        code = DONE if forever else _exit_code(outbox.ports.store, report, told)
+        code = DONE if forever else exit_code(outbox.ports.store, report, told)
     stats = report.stats
     lines = [
         f"{_ended(report, told)} {stats.success} sent, {stats.failure} failed, {stats.conflict} in conflict; "
@@ -426,24 +419,9 @@ def _ended(report: RunReport, told: Json) -> str:
         return "Stopped:"
     if told["line"] == "open":
         return f"The central cannot be used ({told['reason']}):"
-    if report.reason in _OTHER_RUN:
+    if report.reason in OTHER_RUN:
         return "Another run is at work, this one did nothing more:"
     return f"Ended ({report.reason}):"
-
-
-_OTHER_RUN = ("busy", "lease lost")
-
-
-def _exit_code(store: Store, report: RunReport, told: Json) -> int:
-    with store.transaction():
-        breaker = kept_breaker(store.get_meta(BREAKER))
-    if report.reason.startswith("paused") or breaker.at_fault:
-        return REFUSED
-    if breaker.state == "open" and told["pendingCount"]:
-        return OFFLINE
-    if report.reason in _OTHER_RUN:
-        return REFUSED
-    return NEEDS_PERSON if told["totals"]["held"] else DONE
 
 
 def _import_hooks(modules: tuple[str, ...]) -> None:
@@ -465,47 +443,6 @@ def _log_to_stderr() -> None:
         handler.setFormatter(formatter)
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-
-
-def _forever(
-    outbox: bootstrap.Assembled, control: StopFlag, clock: SystemClock, doctypes: list[str] | None
-) -> RunReport:
-    interval = outbox.ports.config.processing_interval / 1000
-    stats = Stats()
-    while not control.stop_reason():
-        started = clock.monotonic()
-        if _something_to_do(outbox.ports):
-            last = outbox.engine.run(
-                budget=_BUDGET_FOREVER, linger=interval, linger_offline=_LINGER_OFFLINE, doctypes=doctypes
-            ).stats
-            stats = Stats(
-                success=stats.success + last.success,
-                failure=stats.failure + last.failure,
-                conflict=stats.conflict + last.conflict,
-                duration_ms=stats.duration_ms + last.duration_ms,
-            )
-            clock.sleep(max(0.0, started + interval - clock.monotonic()))
-        else:
-            clock.sleep(min(_LOOK_AGAIN, interval))
-    return RunReport(reason=f"stopped: {control.stop_reason()}", stats=stats)
-
-
-def _something_to_do(ports: Ports) -> bool:
-    """Whether a run would find anything; costs no write to the disk."""
-    store, horizon = ports.store, ports.config.horizon
-    with store.transaction():
-        now = store.now()
-        if status.paused_by(store, now):
-            return False
-        breaker = kept_breaker(store.get_meta(BREAKER))
-        if not breaker.closed:
-            return breaker.probe_due(now) and store.oldest_open() is not None
-        return bool(
-            store.unplaced(1)
-            or store.due(now, limit=1, horizon=horizon)
-            or store.doubts(now, limit=1, horizon=horizon)
-            or store.in_flight(not_token=0, limit=1)
-        )
 
 
 @contextmanager

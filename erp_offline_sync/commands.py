@@ -4,14 +4,18 @@ Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 something needs a pers
 """
 
 import json
+import os
 import sys
-import time
 
 import click
 
-DONE, REFUSED, WRONG_USAGE, NEEDS_PERSON, OFFLINE = range(5)
-_BUDGET, _ONE_DAY = 600, 86_400
-"""Seconds that a run lasts at most: one of --forever, which then looks at its settings again; a single one."""
+from erp_offline_sync.exit_codes import DONE, NEEDS_PERSON, OFFLINE, REFUSED, WRONG_USAGE
+
+__all__ = ["DONE", "NEEDS_PERSON", "OFFLINE", "REFUSED", "WRONG_USAGE", "commands"]
+
+_ONE_DAY = 86_400
+"""Seconds that a single run lasts at most."""
+_PAGE = 500
 
 
 def _on_site(context, work):
@@ -121,29 +125,28 @@ def show_status(as_json):
 @_json
 def run(forever, doctypes, as_json):
     """Send what is due, with a progress bar. Exits with 4 where the central cannot be reached."""
-    from erp_offline_sync import bootstrap, settings, tasks
+    from erp_offline_sync import bootstrap, runs, settings, tasks
     from erp_offline_sync.adapters.run_control import RunControl
+    from erp_offline_sync.adapters.system_clock import SystemClock
     from erp_offline_sync.engine.errors import SettingsError
     from erp_offline_sync.engine.status import sync_status
 
-    if not settings.is_branch(settings.effective()):
+    if not forever and not settings.is_branch(settings.effective()):
         raise SettingsError("This site is not enabled as a branch: see Offline Sync Settings.")
-    control = RunControl()
+    control, chosen = RunControl(), list(doctypes) or None
     with control.listening(), _Progress(quiet=as_json or forever) as progress:
-        assembled = bootstrap.site(on_event=progress, control=control)
-        report = assembled.engine.run(
-            budget=_BUDGET if forever else _ONE_DAY, force=not forever, doctypes=list(doctypes) or None
-        )
-        while forever and not control.stop_reason():
-            assembled.ports.central.close()
-            _sleep_until_woken(assembled, control)
-            if tasks.why_no_run(settings.effective()) is None:
-                assembled = bootstrap.site(on_event=progress, control=control)
-                interval = assembled.ports.config.processing_interval / 1000
-                report = assembled.engine.run(budget=_BUDGET, linger=interval, linger_offline=_BUDGET)
-        assembled.ports.central.close()
-    with assembled.ports.store.transaction():
-        told = {**sync_status(assembled.ports.store), "ended": report.reason}
+        if forever:
+            with _Branch(control) as branch:
+                report = runs.send_forever(branch, control, SystemClock(), doctypes=chosen)
+        else:
+            assembled = bootstrap.site(on_event=progress, control=control)
+            try:
+                report = assembled.engine.run(budget=_ONE_DAY, force=True, doctypes=chosen)
+            finally:
+                assembled.ports.central.close()
+    store = tasks.own_store()
+    with store.transaction():
+        told = {**sync_status(store), "ended": report.reason}
     stats = report.stats
     _print(
         told,
@@ -152,22 +155,46 @@ def run(forever, doctypes, as_json):
             f"{report.reason}: {stats.success} sent, {stats.failure} failed, {stats.conflict} in conflict, {told['pendingCount']} waiting"
         ],
     )
-    if told["line"] != "closed":
-        return OFFLINE
-    if told["totals"]["held"]:
-        return NEEDS_PERSON
-    return DONE if report.reason in ("done", "time") or report.reason.startswith("stopped") else REFUSED
+    return DONE if forever else runs.exit_code(store, report, told)
 
 
-def _sleep_until_woken(assembled, control):
-    """Between two runs of --forever: the processing interval, or less where a new row is there."""
-    until = time.monotonic() + assembled.ports.config.processing_interval / 1000
-    store = assembled.ports.store
-    while time.monotonic() < until and not control.stop_reason():
-        with store.transaction():
-            if store.unplaced(1):
-                return
-        time.sleep(0.5)
+class _Branch:
+    """Gives --forever the engine by the settings as they are now; None while this site may not send."""
+
+    def __init__(self, control):
+        self._control = control
+        self._assembled = None
+        self._said = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._let_go()
+
+    def __call__(self):
+        import frappe
+
+        from erp_offline_sync import bootstrap, settings, tasks
+        from erp_offline_sync.engine.errors import SettingsError
+
+        self._let_go()
+        frappe.db.rollback()  # a transaction that is open sees the settings as they were
+        try:
+            why = tasks.why_no_run(settings.effective())
+            if why is None:
+                self._assembled = bootstrap.site(control=self._control)
+        except SettingsError as wrong:
+            why = str(wrong)
+        if why != self._said:
+            self._said = why
+            click.echo(f"Waiting: {why}" if why else "Sending", err=True)
+        return self._assembled
+
+    def _let_go(self):
+        assembled, self._assembled = self._assembled, None
+        if assembled is not None:
+            assembled.ports.central.close()
 
 
 class _Progress:
@@ -227,9 +254,9 @@ def _as_administrator(call, *arguments):
 @_json
 def list_requests(statuses, doctype, everything, limit, as_json):
     """Open requests, and why each has not been sent."""
-    from erp_offline_sync import tasks
-    from erp_offline_sync.console import as_rows
+    from erp_offline_sync import settings, tasks
     from erp_offline_sync.engine.errors import InvalidRequest
+    from erp_offline_sync.engine.listing import request_rows
     from erp_offline_sync.engine.model import Status
     from erp_offline_sync.engine.transitions import OPEN
 
@@ -239,7 +266,8 @@ def list_requests(statuses, doctype, everything, limit, as_json):
         raise InvalidRequest(f"The states are: {', '.join(each.value for each in Status)}.") from None
     store = tasks.own_store()
     with store.transaction():
-        rows = as_rows(store, store.list_requests(statuses=wanted, doctype=doctype, limit=limit))
+        found = store.list_requests(statuses=wanted, doctype=doctype, limit=limit)
+        rows = request_rows(store, found, held_back=settings.held_back_now())
     _print(rows, as_json, [_row_line(row) for row in rows] or ["Nothing is open."])
     return DONE
 
@@ -254,22 +282,66 @@ def _row_line(row):
 @_json
 def show(name, as_json):
     """One request with its history and what it sends."""
-    from erp_offline_sync import tasks
-    from erp_offline_sync.console import as_detail
+    from erp_offline_sync import settings, tasks
     from erp_offline_sync.engine.errors import NotFound
+    from erp_offline_sync.engine.listing import request_detail
 
     store = tasks.own_store()
     with store.transaction():
         request = store.get(name)
         if request is None:
             raise NotFound(f"There is no request {name}.")
-        detail = as_detail(store, request)
-    _print(
-        detail,
-        as_json,
-        [f"{key:<18} {value}" for key, value in detail.items() if value not in (None, "", [], {})],
-    )
+        detail = request_detail(store, request, held_back=settings.held_back_now())
+    lines = [
+        f"{key:<18} {value}"
+        for key, value in detail.items()
+        if key != "history" and value not in (None, "", [], {}, False)
+    ]
+    for attempt in detail["history"]:
+        parts = (attempt[key] for key in ("at", "event", "status", "exc_type", "note"))
+        lines.append(f"{'history':<18} {' '.join(str(part) for part in parts if part)}")
+    _print(detail, as_json, lines)
     return DONE
+
+
+@_command("export")
+@click.option("--file", "file", type=click.Path(dir_okay=False), help="Write there; if not given, print.")
+def export(file):
+    """Every open request with its values, one JSON object a line: a copy to keep."""
+    if file is None:
+        for detail in _open_in_full():
+            click.echo(json.dumps(detail, ensure_ascii=False))
+        return DONE
+    try:
+        # The values are those of documents: for the bench's user only.
+        opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        click.echo(f"{file} cannot be written: {error.strerror}.", err=True)
+        return REFUSED
+    with os.fdopen(opened, "w", encoding="utf-8") as lines:
+        count = 0
+        for detail in _open_in_full():
+            lines.write(json.dumps(detail, ensure_ascii=False) + "\n")
+            count += 1
+    click.echo(f"{count} requests in {os.path.abspath(file)}")
+    return DONE
+
+
+def _open_in_full():
+    """A page at a time: an outbox may hold more than fits into memory."""
+    from erp_offline_sync import settings, tasks
+    from erp_offline_sync.engine.listing import request_detail
+    from erp_offline_sync.engine.transitions import OPEN
+
+    store, after, held_back = tasks.own_store(), 0, settings.held_back_now()
+    while True:
+        with store.transaction():
+            found = store.list_requests(statuses=OPEN, limit=_PAGE, after=after)
+            page = [request_detail(store, request, held_back=held_back) for request in found]
+        yield from page
+        if len(page) < _PAGE:
+            return
+        after = page[-1]["seq"]
 
 
 @_command("retry")

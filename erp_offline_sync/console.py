@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from erp_offline_sync import bootstrap, tasks
+from erp_offline_sync import bootstrap, settings, tasks
 from erp_offline_sync.engine import actions
 from erp_offline_sync.engine.errors import NotFound
 from erp_offline_sync.engine.status import sync_status
@@ -32,50 +32,4 @@ def explain(name: str) -> str:
         request = store.get(name)
         if request is None:
             raise NotFound(f"There is no request {name}.")
-        return actions.explain(store, request, store.now())
-
-
-def as_rows(store, requests) -> list[dict[str, Any]]:
-    """Requests as they are listed, without values; inside the caller's transaction."""
-    now = store.now()
-    return [
-        {
-            "name": request.id,
-            "seq": request.seq,
-            "status": request.status.value,
-            "operation": request.operation.value,
-            "resource_type": request.resource_type,
-            "resource_id": request.resource_id,
-            "path": request.path,
-            "priority": request.priority,
-            "retry_count": request.retry_count,
-            "next_retry_at": request.next_retry_at.isoformat() if request.next_retry_at else None,
-            "created_at": request.created_at.isoformat(),
-            "why": actions.explain(store, request, now),
-        }
-        for request in requests
-    ]
-
-
-def as_detail(store, request) -> dict[str, Any]:
-    """One request with what it carries and what happened to it."""
-    (row,) = as_rows(store, [request])
-    history = [
-        f"{attempt.at.isoformat(timespec='seconds')} {attempt.event} {attempt.status or ''} {attempt.exc_type or ''} {attempt.note}".rstrip()
-        for attempt in request.history
-    ]
-    return {
-        **row,
-        "idempotency_key": request.key,
-        "body": dict(request.body),
-        "base": dict(request.base) if request.base is not None else None,
-        "waits_for": request.waits_for,
-        "error_type": request.error_type,
-        "error_message": request.error_message,
-        "differences": request.differences,
-        "merged_into": request.merged_into,
-        "replaces": request.replaces,
-        "closed_by": request.closed_by,
-        "reason": request.reason,
-        "history": history,
-    }
+        return actions.explain(store, request, store.now(), held_back=settings.held_back_now())

@@ -4,7 +4,8 @@ The configuration file is read afresh: `frappe.conf` is the copy of when the job
 """
 
 import frappe
-from frappe.utils import cint
+from frappe import _
+from frappe.utils import cint, now_datetime
 from frappe.utils.password import get_decrypted_password
 
 from erp_offline_sync.engine.errors import SettingsError
@@ -58,6 +59,18 @@ def _is_kept():
 def is_branch(values):
     """Whether this site sends at all."""
     return bool(values["enabled"]) and values["role"] != "Central"
+
+
+def held_back(values, now):
+    """Why this site sends nothing by itself now, as a sentence; None where it does. `now` as in `window_opens`."""
+    if not is_branch(values):
+        return _("This site is not set up as a branch.")
+    opens = window_opens(values, now)
+    return _("Outside the sync window; it opens at {0}.").format(opens) if opens else None
+
+
+def held_back_now():
+    return held_back(effective(), now_datetime().time())
 
 
 def window_opens(values, now):

@@ -31,7 +31,7 @@ def before_uninstall():
         "Requests are still open. Uninstalling now would lose these changes, among others:\n"
         f"{shown}\n"
         f"Let them drain (bench --site {site} offline-sync run), discard them with a reason, or keep a copy first:\n"
-        f"  bench --site {site} offline-sync list --json > outbox.json"
+        f"  bench --site {site} offline-sync export > outbox.jsonl"
     )
 
 

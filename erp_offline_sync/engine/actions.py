@@ -178,8 +178,9 @@ def clear_old_requests(ports: Ports, days: int, *, limit: int = 100_000) -> int:
     return deleted
 
 
-def explain(store: Store, request: Request, now: datetime) -> str:
-    """One line: why it has not been sent, and when it will be."""
+def explain(store: Store, request: Request, now: datetime, *, held_back: str | None = None) -> str:
+    """One line: why it has not been sent, and when it will be. `held_back`: why no run begins by itself at all,
+    as a sentence."""
     if request.status in ENDS:
         at = request.closed_at.isoformat(timespec="seconds") if request.closed_at else ""
         return " ".join(part for part in (request.status.value, at, request.reason or "") if part)
@@ -192,6 +193,8 @@ def explain(store: Store, request: Request, now: datetime) -> str:
     paused = paused_by(store, now)
     if paused:
         return f"Sending is paused by {paused}."
+    if held_back and request.status is not Status.IN_FLIGHT:
+        return held_back
     breaker = kept_breaker(store.get_meta(BREAKER))
     if not breaker.closed:
         probe = breaker.next_probe_at

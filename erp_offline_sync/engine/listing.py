@@ -20,8 +20,11 @@ def _iso(at: datetime | None) -> str | None:
     return at.isoformat() if at else None
 
 
-def request_rows(store: Store, requests: Iterable[Request]) -> list[dict[str, Any]]:
-    """What each request is about and why it has not been sent, without values; inside the caller's transaction."""
+def request_rows(
+    store: Store, requests: Iterable[Request], *, held_back: str | None = None
+) -> list[dict[str, Any]]:
+    """What each request is about and why it has not been sent, without values; inside the caller's transaction.
+    `held_back`: see `actions.explain`."""
     now = store.now()
     return [
         {
@@ -38,15 +41,15 @@ def request_rows(store: Store, requests: Iterable[Request]) -> list[dict[str, An
             "next_retry_at": _iso(request.next_retry_at),
             "created_at": _iso(request.created_at),
             "closed_at": _iso(request.closed_at),
-            "why": explain(store, request, now),
+            "why": explain(store, request, now, held_back=held_back),
         }
         for request in requests
     ]
 
 
-def request_detail(store: Store, request: Request) -> dict[str, Any]:
+def request_detail(store: Store, request: Request, *, held_back: str | None = None) -> dict[str, Any]:
     """One request with its values and what happened to it; for those who may read its document."""
-    (row,) = request_rows(store, [request])
+    (row,) = request_rows(store, [request], held_back=held_back)
     return {
         **row,
         "idempotency_key": request.key,

@@ -10,6 +10,7 @@ import ast
 import json
 import re
 import runpy
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -21,9 +22,12 @@ from erp_offline_sync.adapters import environment
 from erp_offline_sync.engine import events as event_names
 from erp_offline_sync.engine.classify import Verdict
 from erp_offline_sync.engine.config import SETTINGS
+from erp_offline_sync.engine.listing import request_detail, request_rows
 from erp_offline_sync.engine.model import (
+    Attempt,
     Conflict,
     ConflictType,
+    Link,
     Operation,
     Request,
     Resolution,
@@ -39,6 +43,7 @@ from erp_offline_sync.testing.clock import START, FrozenClock
 from erp_offline_sync.testing.doubles import RecordedEvents, ports_around
 from erp_offline_sync.testing.memory_store import MemoryStore
 from erp_offline_sync.testing.model_central import ModelCentral
+from erp_offline_sync.testing.store_contract import make_request
 
 APP = ROOT / "erp_offline_sync"
 LAYOUT = {"Section Break", "Column Break", "Tab Break", "HTML"}
@@ -154,6 +159,22 @@ def test_each_exit_code_has_a_row() -> None:
     section = page("commands.md").section("Exit codes")
     for code in (commands.DONE, commands.REFUSED, 2, commands.NEEDS_PERSON, commands.OFFLINE):
         assert section.row(str(code))
+
+
+def test_each_key_of_a_listed_request_is_told() -> None:
+    """`list` prints those of the first row alone."""
+    clock = FrozenClock()
+    store = MemoryStore(clock.now)
+    with store.transaction():
+        request = store.add(
+            make_request("r", body={}, links=(Link(path="customer", doctype="Customer", name="Ann"),))
+        )
+        request = replace(request, history=(Attempt(at=START, event="sent"),))
+        (row,), detail = request_rows(store, [request]), request_detail(store, request)
+    section = page("commands.md").section("The keys of a request")
+    assert {key for key in row if not re.search(rf"^\| `list`.*`{key}`", section.text, re.MULTILINE)} == set()
+    told = {*detail, *detail["links"][0], *detail["history"][0]}
+    assert {key for key in told if not section.names(key)} == set()
 
 
 def test_each_helper_of_the_console_is_told() -> None:

@@ -22,6 +22,7 @@ COMMANDS = {
     "enqueue": "Queue a call to the central",
     "list": "why each has not been sent",
     "show": "One request with its history",
+    "export": "Every open request with its values",
     "retry": "Send requests again",
     "discard": "End a request unsent, for good",
     "pause": "Send nothing until",
@@ -97,7 +98,7 @@ def test_status_run_and_list_tell_what_waits_and_why(branch, central, connected,
     assert (row["status"], row["why"][:6]) == ("Synced", "Synced")
     code, shown = parsed("show", row["name"])
     assert (code, shown["body"]["title"], shown["retry_count"]) == (DONE, "one", 0)
-    assert any("applied" in line for line in shown["history"])
+    assert "applied" in [attempt["event"] for attempt in shown["history"]]
     code, text = bench("status")
     assert "applied 1" in text
     assert "Last sync" in text

@@ -122,3 +122,59 @@ def test_notes_about_derived_documents_hold_no_name(branch, fresh_outbox):
     kept = branch.documents("Sync Metadata", {"name": ("like", "derived:%")}, ["*"])
     assert len(kept) == 1
     assert "Ada" not in json.dumps(kept, default=str)
+
+
+def test_an_export_holds_every_open_request_with_its_values(branch, central, connected, tmp_path):
+    """What is asked for before the app is taken away: with it each change could be made again by hand."""
+    branch.insert({"doctype": "Shop Note", "title": "sent"})
+    branch.sync()
+    note = branch.insert({"doctype": "Shop Note", "title": "kept"})["name"]
+    branch.insert({"doctype": "Shop Customer", "customer_name": "Ada"})
+    copy = tmp_path / "outbox.jsonl"
+    branch.bench("offline-sync", "export", "--file", str(copy))
+    first, second = (json.loads(line) for line in copy.read_text().splitlines())
+    assert (first["resource_id"], first["body"]["title"], first["base"]) == (note, "kept", None)
+    assert (second["body"]["customer_name"], second["links"]) == ("Ada", [])
+    assert copy.stat().st_mode & 0o077 == 0
+    printed = branch.bench("offline-sync", "export").stdout.splitlines()
+    assert [json.loads(line)["name"] for line in printed] == [first["name"], second["name"]]
+    missing = branch.bench("offline-sync", "export", "--file", str(tmp_path / "none" / "x"), check=False)
+    assert (missing.returncode, "Traceback" in missing.stderr) == (1, False)
+
+
+def test_outside_the_window_and_on_a_disabled_site_rows_say_so(branch, central, settings):
+    def window_elsewhere():
+        from frappe.utils import now_datetime
+
+        hour = (now_datetime().hour + 2) % 24
+        return [f"{hour:02d}:00", f"{(hour + 1) % 24:02d}:00"]
+
+    opens, closes = branch.run(window_elsewhere)
+    settings(sync_window_start=opens, sync_window_end=closes)
+    branch.insert({"doctype": "Shop Note", "title": "waits"})
+    (row,) = requests_of(branch)
+    closed = f"Outside the sync window; it opens at {opens}."
+    assert branch.call("erp_offline_sync.api.explain", row["name"]) == closed
+    assert branch.call("erp_offline_sync.console.explain", row["name"]) == closed
+    assert branch.call("erp_offline_sync.api.get_sync_status")["reason"] == closed
+    settings(enabled=0)
+    listed = json.loads(branch.bench("offline-sync", "list", "--json").stdout)
+    assert [each["why"] for each in listed] == ["This site is not set up as a branch."]
+
+
+def test_run_forever_waits_while_the_site_is_no_branch(branch, central, settings):
+    """And goes on by itself once it is one again; a supervisor need not start it anew."""
+    settings()
+    branch.insert({"doctype": "Shop Note", "title": "waits"})
+    settings(enabled=0)
+    process = branch.bench_start("offline-sync", "run", "--forever")
+    try:
+        assert "not a branch" in process.stderr.readline()
+        settings()
+        wait_until(lambda: central.count("Shop Note") == 1, timeout=30)
+        process.terminate()
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0

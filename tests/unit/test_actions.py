@@ -404,6 +404,24 @@ def test_while_paused_every_row_that_would_go_says_so(branch: Branch) -> None:
     assert why(branch, request) == "Sending is paused by ann (stock taking)."
 
 
+def test_outside_the_window_what_would_go_says_so_and_what_needs_a_person_still_does(branch: Branch) -> None:
+    """The site knows why no run begins by itself; a row that a person has to look at is no matter of time."""
+    request = branch.create("Customer", "C-1")
+    closed = "Outside the sync window; it opens at 22:00."
+
+    def told() -> str:
+        with branch.store.transaction():
+            current = branch.store.get(request)
+            assert current is not None
+            return explain(branch.store, current, branch.clock.now(), held_back=closed)
+
+    assert told() == closed
+    put(branch, request, status=Status.IN_FLIGHT)
+    assert told() == "Is being sent."
+    put(branch, request, status=Status.NEEDS_ATTENTION, error_message="Tax Id is missing")
+    assert told() == "Needs a person: Tax Id is missing"
+
+
 def test_while_the_central_cannot_be_used_every_row_that_would_go_says_so(branch: Branch) -> None:
     branch.central.online = False
     request = branch.create("Customer", "C-1")
