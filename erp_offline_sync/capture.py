@@ -11,11 +11,12 @@ does the same there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import frappe
 from frappe import _
+from frappe.model.workflow import get_workflow_name
 
 from erp_offline_sync import wakeup
 from erp_offline_sync.adapters.frappe_meta import (
@@ -206,8 +207,20 @@ def _created(doc, policy, now):
     if "insert" not in policy.operations:
         return None
     whole = {**now.values, "name": doc.name, "docstatus": now.docstatus}
-    body = document_body(whole, schema_of(doc.doctype))
-    return _write(doc, policy, Operation.CREATE, doc.name, body, links=now.links, unique=unique_values(doc))
+    body, links = document_body(whole, schema_of(doc.doctype)), now.links
+    field, first = _workflow(doc.doctype)
+    state = body.get(field)
+    moved = not now.docstatus and state not in (None, "", first)
+    if moved:
+        # A workflow takes a new document in its first state alone; where this one stands now is a step of its own.
+        body[field] = first
+        links = tuple(replace(link, name=first) if link.path == field else link for link in links)
+    request = _write(doc, policy, Operation.CREATE, doc.name, body, links=links, unique=unique_values(doc))
+    if moved and "update" in policy.operations:
+        step, base = {field: state}, {field: first}
+        links = tuple(link for link in now.links if link.path == field)
+        request = _write(doc, policy, Operation.UPDATE, doc.name, step, base=base, links=links, apart=True)
+    return request
 
 
 _MOVES = {
@@ -233,7 +246,17 @@ def _changed(doc, policy, before, now):
         return None
     body, base = ({field: state.values[field] for field in fields} for state in (now, before))
     links = (*now.links, *_former(before.links, now.links, fields))
-    return _write(doc, policy, operation, doc.name, body, base=base, links=links)
+    # A workflow lets a document pass one transition at a time, and none while it is created.
+    apart = operation is Operation.UPDATE and _workflow(doc.doctype)[0] in fields
+    return _write(doc, policy, operation, doc.name, body, base=base, links=links, apart=apart)
+
+
+def _workflow(doctype):
+    """The field that holds a document's state and the first state of the active workflow; None and None where the
+    doctype has none. Frappe keeps what it looks up here, and every save has asked for it already."""
+    name = get_workflow_name(doctype)
+    workflow = frappe.get_cached_doc("Workflow", name) if name else None
+    return (workflow.workflow_state_field, workflow.states[0].state) if workflow else (None, None)
 
 
 def _row_names(state, table):
@@ -310,7 +333,7 @@ def _in_database(doc, fields):
 # the row
 
 
-def _write(doc, policy, operation, name, body, *, base=None, links=(), unique=None):
+def _write(doc, policy, operation, name, body, *, base=None, links=(), unique=None, apart=False):
     """Answers the row's id, or None where nothing is left to send. Refuses, before anything is stored, what can
     never travel."""
     body, links = _without_derived(body, links)
@@ -339,6 +362,7 @@ def _write(doc, policy, operation, name, body, *, base=None, links=(), unique=No
             priority=policy.priority,
             rank=policy.priority,
             order_group=policy.order_group,
+            apart=apart,
         )
     )
     wakeup.after_commit()

@@ -84,6 +84,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             resource_version TEXT,
             repeatable INTEGER NOT NULL,
             overwrite INTEGER NOT NULL,
+            apart INTEGER NOT NULL,
             priority INTEGER NOT NULL,
             queue_rank INTEGER NOT NULL,
             order_group TEXT,

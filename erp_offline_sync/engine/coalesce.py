@@ -29,6 +29,8 @@ def mergeable(first: Request, later: Request, blockers: Collection[Request]) -> 
     return (
         first.operation in (Operation.CREATE, Operation.UPDATE)
         and later.operation is Operation.UPDATE
+        and not first.apart
+        and not later.apart
         and not first.body.get("amended_from")
         and not first.body.get("docstatus")
         # A create needs no version, so whether one may be left out says nothing about it.

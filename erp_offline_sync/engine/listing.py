@@ -62,6 +62,7 @@ def request_detail(store: Store, request: Request, *, held_back: str | None = No
         "order_group": request.order_group,
         "repeatable": request.repeatable,
         "overwrite": request.overwrite,
+        "apart": request.apart,
         "waits_for": request.waits_for,
         "sends": request.sends,
         "sent_at": _iso(request.sent_at),

@@ -185,6 +185,8 @@ class Request:
     repeatable: bool = False
     overwrite: bool = False
     """A person allowed an update without a version."""
+    apart: bool = False
+    """A step of its own at the central: it is taken into no other request and takes none in."""
     priority: int = DEFAULT_PRIORITY
     rank: int = DEFAULT_PRIORITY
     """Best priority of this request and of everything that waits for it."""

@@ -88,6 +88,14 @@ def test_a_leave_to_overwrite_does_not_spread_to_another_update(operation: Opera
     assert mergeable(first(operation=operation), later(overwrite=True), ()) is expected
 
 
+def test_a_step_of_its_own_is_neither_taken_in_nor_takes_anything_in() -> None:
+    """Such as a workflow's transition: the central refuses a document that is created behind it."""
+    update = later(operation=O.UPDATE)
+    assert mergeable(first(), update, ())
+    assert not mergeable(first(), replace(update, apart=True), ())
+    assert not mergeable(first(operation=O.UPDATE, apart=True), update, ())
+
+
 def test_nothing_that_may_have_arrived_is_taken_in() -> None:
     assert not mergeable(first(), later(sends=1), ())
 
