@@ -539,6 +539,7 @@ def _wake_ups(rig):
 
 def test_many_saves_in_one_transaction_wake_one_run(settings, site, rig):
     settings()
+    rig.redis("FLUSHALL")  # saved settings wake a run too
     for _ in range(5):
         _note(site)
     assert _wake_ups(rig) == []
@@ -551,6 +552,7 @@ def test_many_saves_in_one_transaction_wake_one_run(settings, site, rig):
 
 def test_a_rolled_back_save_wakes_nothing_and_the_next_one_does(settings, site, rig):
     settings()
+    rig.redis("FLUSHALL")  # saved settings wake a run too
     _note(site)
     site.db.rollback()
     site.db.commit()
