@@ -351,7 +351,7 @@ def go_through_everything(
     )
     ask("password", manager.get("/api/method/frappe.client.get_password", params=field_of_it))
     ask("doctor", manager.post(f"{api}doctor"))
-    for words in (("status",), ("doctor", "--json"), ("conflicts", "--json"), ("list", "--json", "--all")):
+    for words in (("doctor", "--json"), ("list", "--json", "--all")):
         done = branch.bench("offline-sync", *words, check=False)
         found.answers[f"bench {words[0]}"] = done.stdout + done.stderr
 
