@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from erp_offline_sync.engine.errors import LocalRefused
 from erp_offline_sync.engine.model import (
-    Conflict,
     FieldKind,
     Gap,
     Instant,
@@ -189,9 +188,6 @@ class WorldStore(MemoryStore):
 
     def requests_now(self) -> dict[str, Request]:
         return {request.id: request for request in self._requests.all()}
-
-    def conflicts_of(self, line: str) -> list[Conflict]:
-        return self._conflicts.where("line", line)
 
 
 class WorldCentral(ModelCentral):

@@ -80,7 +80,7 @@ class Sites(RuleBasedStateMachine):
 
 TestSites = Sites.TestCase
 TestSites.settings = settings(
-    max_examples=30,
+    max_examples=20,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,

@@ -11,7 +11,7 @@ import pytest
 
 from .simulate import main, play
 
-SEEDS = range(80)
+SEEDS = range(60)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -54,9 +54,9 @@ __all__ = ["World"]
 
 
 class World(Saves, Mishaps, People):
-    """One seed's world. `step()` does one thing; `heal()` brings everything to its end."""
+    """One seed's world. `step` does one thing; `make_good`, `drain_alone` and `ask_people` bring it all to its end."""
 
-    def __init__(self, seed: int, *, kinds: Mapping[str, float] | None = None) -> None:
+    def __init__(self, seed: int) -> None:
         self.seed = seed
         self.rng = random.Random(f"world {seed}")
         self.clock = FrozenClock()
@@ -93,12 +93,12 @@ class World(Saves, Mishaps, People):
             queues=frozenset({"Sale"}) if self.rng.random() < 0.15 else frozenset(),
         )
         self.central.world = self
-        self._temper(kinds)
+        self._temper()
         self.control = StopFlag()
         self.engine = self._new_engine()
         self._older_than_the_app()
 
-    def _temper(self, kinds: Mapping[str, float] | None) -> None:
+    def _temper(self) -> None:
         """Each seed has its own mixture: rare things are frequent in some."""
         rng = self.rng
         self.standalone = rng.random() < 0.1
@@ -108,7 +108,6 @@ class World(Saves, Mishaps, People):
         }
         self.odds["stall"] *= 0.3
         self.interleaves = rng.choice((0.0, 0.0, 0.02, 0.08))
-        self.odds.update(kinds or {})
         strategies = [None, None, None, *Strategy]
         self.policies = PlainPolicies(
             {
