@@ -105,7 +105,9 @@ def test_a_sale_with_rows_is_submitted_and_cancelled(branch, central, connected)
 def test_a_customer_made_offline_and_the_sale_that_links_to_it(branch, central, connected):
     """The customer gets another name at the central; the sale follows it there."""
     with_item(branch, central)
-    central.insert({"doctype": "Shop Customer", "customer_name": "somebody else"})
+    somebody = {"doctype": "Shop Customer", "customer_name": "somebody else"}
+    if make_older(branch, somebody)["name"] == central.insert(somebody)["name"]:
+        central.insert(somebody)  # the next numbers of both series differ
     with central.unreachable():
         customer = branch.insert(CUSTOMER)
         branch.insert(sale_of(customer["name"], ("TEA", 2, 3)))
