@@ -8,7 +8,7 @@ Pure. Source: semantics, "Conflicts"; which values are the same: `values.same_va
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
@@ -288,6 +288,77 @@ def _keyed(picks: list[Pick], side: str) -> dict[str, Pick]:
     return keyed
 
 
+def _pairs(
+    shape: Shape, before: dict[str, Pick], here: dict[str, Pick], there: dict[str, Pick]
+) -> tuple[dict[str, str], bool]:
+    """{key here: key there} of the rows that both sides added alike, and whether there is no other way to see it.
+
+    Of several that are alike, those that stand behind the same row belong together.
+    """
+    new_here = {key: shape.row(here[key]) for key in here if key not in before and key not in there}
+    new_there = {key: shape.row(there[key]) for key in there if key not in before and key not in here}
+    pairs: dict[str, str] = {}
+    if not new_here or not new_there:
+        return pairs, True
+    behind_here, behind_there = _behind(here, new_here), _behind(there, new_there)
+    gists_here, gists_there = _by_gist(shape, new_here), _by_gist(shape, new_there)
+    certain = True
+    for gist, keys in gists_here.items():
+        free = list(gists_there.get(gist, ()))
+        several = len(keys) > 1 or len(free) > 1
+        for same_place in (True, False):
+            for key in keys:
+                other = next(
+                    (
+                        each
+                        for each in free
+                        if key not in pairs
+                        and (not same_place or behind_here[key] == behind_there[each])
+                        and shape.alike(new_here[key], new_there[each])
+                    ),
+                    None,
+                )
+                if other is not None:
+                    free.remove(other)
+                    pairs[key] = other
+                    certain = certain and not several
+    return pairs, certain
+
+
+def _behind(keys: Iterable[str], new: Container[str]) -> dict[str, str | None]:
+    """{new key: the last one before it that is not new}."""
+    found: dict[str, str | None] = {}
+    anchor: str | None = None
+    for key in keys:
+        if key in new:
+            found[key] = anchor
+        else:
+            anchor = key
+    return found
+
+
+def _by_gist(shape: Shape, rows: dict[str, Row]) -> dict[tuple[Any, ...], list[str]]:
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for key, row in rows.items():
+        found.setdefault(shape.gist(row), []).append(key)
+    return found
+
+
+def _under_one_key(
+    pairs: dict[str, str], here: dict[str, Pick], there: dict[str, Pick]
+) -> tuple[dict[str, Pick], dict[str, Pick]]:
+    """Each pair under the smaller name of the two, so that the sides stand alike."""
+    keys_here: dict[str, str] = {}
+    keys_there: dict[str, str] = {}
+    for key, other in pairs.items():
+        names = [name for name in (name_of(here[key]), name_of(there[other])) if name is not None]
+        keys_here[key] = keys_there[other] = min(names, default=key)
+    return (
+        {keys_here.get(key, key): pick for key, pick in here.items()},
+        {keys_there.get(key, key): pick for key, pick in there.items()},
+    )
+
+
 @dataclass(slots=True)
 class _Found:
     """What one side changed."""
@@ -308,9 +379,12 @@ class _Merging:
         precision: Mapping[str, int],
         choices: Mapping[str, Side],
         rest: Side | None,
+        *,
+        trusting: bool = False,
     ) -> None:
         self._schema, self._precision = schema, precision
         self._choices, self._rest = choices, rest
+        self._trusting = trusting
         self.here, self.there = _Found(), _Found()
         self.paired: dict[str, dict[str, str]] = {}
         self.clashes: list[Clash] = []
@@ -448,13 +522,17 @@ class _Merging:
             return [shape.row(pick) for pick in _of(chosen, rows_here, rows_there)]
         before = _keyed(base_rows, "base")
         here, there = _keyed(rows_here, Side.LOCAL.value), _keyed(rows_there, Side.SERVER.value)
-        if None in map(name_of, base_rows) or any(
-            len(rows) != len(keyed)
+        told_apart = None not in map(name_of, base_rows) and all(
+            len(rows) == len(keyed)
             for rows, keyed in ((base_rows, before), (rows_here, here), (rows_there, there))
-        ):
+        )
+        pairs, certain = _pairs(shape, before, here, there) if told_apart else ({}, True)
+        if not told_apart or not (certain or self._is_stable(table, base, local, server)):
             three = ([shape.row(pick) for pick in picks] for picks in (base_rows, rows_here, rows_there))
             return self._whole_table(shape, table, *three)
-        here, there = self._paired(shape, table, before, here, there)
+        if pairs:
+            self.paired[table] = pairs
+            here, there = _under_one_key(pairs, here, there)
         clashes = len(self.clashes)
         merged = self._rows(shape, table, before, here, there)
         order = self._order(table, merged, list(before), list(here), list(there))
@@ -497,32 +575,20 @@ class _Merging:
             return self._clash_of(clash)
         return value
 
-    def _paired(
-        self, shape: Shape, table: str, before: dict[str, Pick], here: dict[str, Pick], there: dict[str, Pick]
-    ) -> tuple[dict[str, Pick], dict[str, Pick]]:
-        """The rows of both sides, those that both added alike under one key: the smaller name of the two."""
-        new_here = {key: shape.row(here[key]) for key in here if key not in before and key not in there}
-        new_there = {key: shape.row(there[key]) for key in there if key not in before and key not in here}
-        if not new_here or not new_there:
-            return here, there
-        by_gist: dict[tuple[Any, ...], list[str]] = {}
-        for key, row in new_there.items():
-            by_gist.setdefault(shape.gist(row), []).append(key)
-        keys_here: dict[str, str] = {}
-        keys_there: dict[str, str] = {}
-        for key, row in new_here.items():
-            candidates = by_gist.get(shape.gist(row), [])
-            other = next((name for name in candidates if shape.alike(row, new_there[name])), None)
-            if other is None:
-                continue
-            candidates.remove(other)
-            names = [name for name in (name_of(row), name_of(new_there[other])) if name is not None]
-            keys_here[key] = keys_there[other] = min(names, default=key)
-            self.paired.setdefault(table, {})[key] = other
-        return (
-            {keys_here.get(key, key): pick for key, pick in here.items()},
-            {keys_there.get(key, key): pick for key, pick in there.items()},
-        )
+    def _is_stable(self, table: str, base: Any, local: Any, server: Any) -> bool:
+        """Whether what comes out stays as it is when it is merged with either side again.
+
+        Of several rows that are alike on one side, it cannot be told which of them the other side's is.
+        """
+        if self._trusting:
+            return True
+
+        def once(local: Any, server: Any, rest: Side | None) -> Any:
+            merging = _Merging(self._schema, self._precision, {}, rest, trusting=True)
+            return merging._table(table, base, local, server)
+
+        ours, theirs = (once(local, server, side) for side in Side)
+        return bool(once(local, ours, None) == ours and once(theirs, server, None) == theirs)
 
     def _row(
         self, shape: Shape, table: str, key: str, base: Row | None, local: Row | None, server: Row | None

@@ -348,6 +348,30 @@ def test_what_both_added_alike_is_there_once() -> None:
     assert merged.clashes == ()
 
 
+def test_of_several_alike_those_in_the_same_place_are_one() -> None:
+    """So that a merge which one side has already adds nothing and moves nothing."""
+    base, new = BASE[:2], row(None, "new")
+    local, server = [*base, new], [new, base[0], new, base[1]]
+    merged = table(base, local, server)
+    assert names(merged) == ["r1", "new", "r2", "new"]
+    assert merged.paired == {"items": {"local+1": "server+1"}}
+    assert merged.values is not None
+    again = table(base, local, merged.values["items"])
+    assert again.values == merged.values
+    assert again.paired == {"items": {"local+1": "server+2"}}
+
+
+def test_a_table_that_would_come_out_otherwise_once_more_is_left_to_a_person() -> None:
+    """Which of two alike rows is the other side's cannot be told here, and where it stands depends on it."""
+    local = [row(None, "B", 0), row(None, "A"), row(None, "B", None)]
+    server = [row(None, "A"), row("r1", "B", 0), row(None, "B", None)]
+    merged = table([row("r1", "B", 0)], local, server)
+    assert keys(merged) == ["items"]
+    assert merged.clashes[0].kind is ClashKind.FIELD
+    assert resolve(merged, {"items": HERE}) == {"items": local}
+    assert resolve(merged, {}, rest=THERE) == {"items": server}
+
+
 def test_two_names_of_one_added_row_become_one() -> None:
     """Each site named it before it knew of the other's; which row there is which here is told."""
     merged = table([], [row("b7", "new")], [row("a3", "new")])
