@@ -23,9 +23,7 @@ DOCUMENT_BYTES = 24 * 1024
 KINDS = (FieldKind.TEXT, FieldKind.TEXT, FieldKind.NUMBER, FieldKind.NUMBER, FieldKind.DATE, FieldKind.NUMBER)
 FIELDS = {f"field_{number}": KINDS[number % len(KINDS)] for number in range(90)}
 COLUMNS = {f"column_{number}": KINDS[number % len(KINDS)] for number in range(16)}
-SCHEMA = Schema(
-    fields={**FIELDS, "remarks": FieldKind.TEXT}, tables={"items": Schema(fields=COLUMNS)}, submittable=True
-)
+SCHEMA = Schema(fields={**FIELDS, "remarks": FieldKind.TEXT}, tables={"items": Schema(fields=COLUMNS)})
 
 Document = dict[str, Any]
 Case = tuple[Document, Document, Document]
