@@ -53,6 +53,10 @@ class _Gone(Exception):
     """The document that the request is about is not at the central."""
 
 
+class _Unmade(Exception):
+    """What it links to is created by a later request."""
+
+
 class _Moved(Exception):
     """The central's document changed in a synced field; `central` is how it stands."""
 
@@ -92,6 +96,8 @@ class Delivery:
             return self._with_wire(request, document)
         except _Held as held:
             return self._needs_attention(request, Outcome(verdict=Verdict.REFUSED_AT_ONCE, message=str(held)))
+        except _Unmade:
+            return self._link_missing(request, Outcome(verdict=Verdict.LINK_MISSING))
         except _Gone:
             if request.operation is Operation.DELETE:
                 return self._close(request, "gone already")
@@ -165,6 +171,9 @@ class Delivery:
 
     def _adopt_target(self, request: Request, link: Link, document: Document) -> str:
         """The central's name of a document that is linked to and was never sent."""
+        with self._store.transaction():
+            if self._creator_of(link, request) is not None:
+                raise _Unmade
         central = self._lookup.fetch(link.doctype, link.name)
         if central is None:
             raise _Held(f"{link.doctype} {link.name}, which it links to, is not at the central.")
@@ -596,10 +605,14 @@ class Delivery:
         return self._refused_at_once(request, outcome)
 
     def _creator(self, request: Request) -> Request | None:
-        for link in links_in_body(request):
-            for other in self._store.open_in_line(link.line) if link.line else ():
-                if other.operation is Operation.CREATE and not self._waits(other, request.id):
-                    return other
+        creators = (self._creator_of(link, request) for link in links_in_body(request))
+        return next((creator for creator in creators if creator is not None), None)
+
+    def _creator_of(self, link: Link, request: Request) -> Request | None:
+        """The open request that creates what this links to, where it does not wait for the one that links."""
+        for other in self._store.open_in_line(link.line) if link.line else ():
+            if other.operation is Operation.CREATE and not self._waits(other, request.id):
+                return other
         return None
 
     def _waits(self, request: Request, for_id: str) -> bool:

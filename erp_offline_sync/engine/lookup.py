@@ -7,6 +7,7 @@ from datetime import datetime
 from .classify import classify, read_document, read_names
 from .errors import CentralUnavailable
 from .model import Document, Json, Operation, Reply
+from .names import other_owner
 from .ports import Ports
 from .values import differences, moved_fields
 
@@ -44,8 +45,7 @@ class Lookup:
     def other_owner(self, doctype: str, central_name: str, line: str | None) -> Document | None:
         """Another document of this site that the central's one is known to be."""
         with self._ports.store.transaction():
-            known = self._ports.store.documents_at_central(doctype, [central_name])
-        return next((each for each in known if each.id != line and not each.deleted), None)
+            return other_owner(self._ports.store, doctype, central_name, line)
 
     def moved(self, document: Document, central: Json) -> bool:
         """Whether a synced field, or the docstatus, differs from what the central last answered."""

@@ -13,7 +13,7 @@ from .model import Document, Json, Link, Schema
 from .ports import Ports, Store
 from .values import is_rows, synced_values
 
-__all__ = ["document_links", "in_central_names", "in_local_names", "local_document"]
+__all__ = ["document_links", "in_central_names", "in_local_names", "local_document", "other_owner"]
 
 _Named = Callable[[str, str], str]
 """(doctype, name on one side) → name on the other."""
@@ -46,6 +46,19 @@ def in_local_names(
         else value
         for field, value in values.items()
     }
+
+
+def other_owner(store: Store, doctype: str, central_name: str, line: str | None) -> Document | None:
+    """Another document of this site that the central's one is known to be; a deleted one until its delete arrived."""
+    known = store.documents_at_central(doctype, [central_name])
+    return next(
+        (
+            each
+            for each in known
+            if each.id != line and (not each.deleted or store.open_in_line(each.id, limit=1))
+        ),
+        None,
+    )
 
 
 def local_document(ports: Ports, document: Document) -> Json | None:

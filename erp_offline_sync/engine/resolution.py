@@ -27,7 +27,7 @@ from .model import (
     Status,
     Strategy,
 )
-from .names import document_links, in_central_names, in_local_names, local_document
+from .names import document_links, in_central_names, in_local_names, local_document, other_owner
 from .ordering import Placer
 from .outgoing import document_body, row_names
 from .paths import document_path
@@ -261,11 +261,11 @@ class Resolutions:
 
     def _take_over(self, document: Document, server: Json, version: str | None, **changes: Any) -> Document:
         """The document is the central's one, as it stood when the conflict was found."""
-        for other in self._store.documents_at_central(document.doctype, [str(server["name"])]):
-            if other.id != document.id and not other.deleted:
-                raise NotAllowed(
-                    f"{document.doctype} {server['name']} at the central is {other.local_name} here."
-                )
+        other = other_owner(self._store, document.doctype, str(server["name"]), document.id)
+        if other is not None:
+            raise NotAllowed(
+                f"{document.doctype} {server['name']} at the central is {other.local_name} here."
+            )
         known = replace(document, central_name=str(server["name"]), version=version, base=server, **changes)
         self._store.put_document(known)
         return known
@@ -321,8 +321,14 @@ class Resolutions:
         """Nothing is written on either side. The next change here is made against what stands at the central now,
         or it would bring back what was just left alone."""
         document = self._store.document(conflict.line)
-        if document is not None and document.linked and conflict.server_data is not None:
-            self._take_over(document, conflict.server_data, conflict.server_version)
+        server = conflict.server_data
+        if (
+            document is not None
+            and document.linked
+            and server is not None
+            and other_owner(self._store, document.doctype, str(server["name"]), document.id) is None
+        ):
+            self._take_over(document, server, conflict.server_version)
         self._decided(conflict)
 
     # one function for each way in which a decision is carried out

@@ -88,6 +88,7 @@ class Kind:
             fields={**self.fields, **dict.fromkeys(self.links, FieldKind.TEXT)},
             links=self.links,
             tables={"items": rows} if self.row_fields else {},
+            named_here=self.named_by == "name",
         )
 
     @property

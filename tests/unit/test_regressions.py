@@ -558,3 +558,50 @@ def test_a_row_that_was_put_back_can_be_removed_again(branch: Branch) -> None:
         branch.update("Sale", "S-1", items=rows)
         branch.run()
     assert branch.there("Sale", name)["items"] == []  # type: ignore[index]
+
+
+def test_a_link_waits_for_what_is_made_whole_later(branch: Branch) -> None:
+    """Another one stands under its name at the central, and even looks like it."""
+    branch.documents.documents["Group", "G"] = {"name": "G", "title": "one"}
+    branch.create("Customer", "C-1", links={"group": "Group"}, group="G", title="Ann")
+    with branch.store.transaction():
+        branch.engine._placer.place_all()
+    update = branch.update("Group", "G", title="two")
+    with branch.store.transaction():
+        branch.engine._placer.place_all()
+        held = replace(branch.get(update), status=Status.NEEDS_ATTENTION)
+        branch.store.replace(held)
+    actions.send_whole(branch.ports, update, by="ann")
+    branch.central.insert("Group", "G", title="two")
+    branch.run()
+    assert branch.status(update) is Status.SYNCED
+    group = branch.line_of("Group", "G").central_name
+    assert group != "G"
+    (customer,) = branch.central.documents["Customer"].values()
+    assert customer["group"] == group
+
+
+def test_what_is_deleted_here_is_its_document_until_the_delete_arrived(branch: Branch) -> None:
+    name = branch.synced("Customer", "C-1", title="Ann")
+    delete = branch.delete("Customer", "C-1")
+    branch.answer(refused(403, "PermissionError"))
+    branch.run()
+    assert branch.status(delete) is Status.NEEDS_ATTENTION
+    branch.documents.documents["Customer", name] = {"name": name, "title": "Ann"}
+    update = branch.update("Customer", name, title="Anna")
+    branch.run()
+    assert branch.status(update) is Status.NEEDS_ATTENTION
+    assert branch.there("Customer", name)["title"] == "Ann"  # type: ignore[index]
+
+
+def test_a_conflict_can_always_be_left_as_it_is(branch: Branch) -> None:
+    """Even where the central's document turned out to be another of ours."""
+    name = branch.synced("Customer", "C-1", title="Ann")
+    branch.central.edit("Customer", name, title="Hanna")
+    update = branch.update("Customer", "C-1", title="Anna")
+    branch.run()
+    with branch.store.transaction():
+        line = branch.line_of("Customer", "C-1")
+        branch.store.put_document(replace(line, id="another", local_name="C-9"))
+    decide(branch, Resolution.SKIP)
+    assert branch.status(update) is Status.DECIDED
