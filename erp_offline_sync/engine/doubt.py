@@ -16,7 +16,7 @@ from .classify import Outcome, Verdict
 from .delivery import Delivery, Result, sent_values
 from .errors import LeaseLost
 from .lookup import Lookup
-from .model import Document, Operation, Readiness, Request, Status
+from .model import Document, Json, Operation, Readiness, Request, Status
 from .ports import Ports
 from .transitions import move
 
@@ -85,15 +85,22 @@ class Doubts:
 
     def _delete(self, request: Request) -> Result:
         document = self._document(request)
-        central = self._lookup.fetch(document.doctype, document.central_name or document.local_name)
-        if central is None:
+        if self._still_there(document) is None:
             return self._delivery.record(request, Outcome(verdict=Verdict.APPLIED))
         return self._not_there(request)
+
+    def _still_there(self, document: Document) -> Json | None:
+        """The document at the central; another one that was made under its name since is not it."""
+        central = self._lookup.fetch(document.doctype, document.central_name or document.local_name)
+        made = (document.base or {}).get("creation")
+        if central is not None and made and str(central.get("creation")) != str(made):
+            return None
+        return central
 
     def _rename(self, request: Request) -> Result:
         document = self._document(request)
         new_name = str(sent_values(request)["new_name"])
-        old = self._lookup.fetch(document.doctype, document.central_name or document.local_name)
+        old = self._still_there(document)
         if old is None and self._lookup.fetch(document.doctype, new_name) is not None:
             return self._delivery.record(request, Outcome(verdict=Verdict.APPLIED, name=new_name))
         if old is None:

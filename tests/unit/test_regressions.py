@@ -605,3 +605,29 @@ def test_a_conflict_can_always_be_left_as_it_is(branch: Branch) -> None:
         branch.store.put_document(replace(line, id="another", local_name="C-9"))
     decide(branch, Resolution.SKIP)
     assert branch.status(update) is Status.DECIDED
+
+
+@pytest.mark.parametrize("operation", [Operation.RENAME, Operation.DELETE])
+def test_another_document_made_under_the_old_name_is_not_the_one_in_doubt(
+    branch: Branch, operation: Operation
+) -> None:
+    """The rename or delete had its effect, and somebody took the name before it was looked up."""
+    name = branch.synced("Group", "G", title="one")
+    branch.central.faults.append(Fault(LOST, applies=True))
+    request = (
+        branch.rename("Group", "G", "H") if operation is Operation.RENAME else branch.delete("Group", "G")
+    )
+    probe = branch.central.probe
+
+    def somebody_makes_one() -> Reply:
+        branch.central.probe = probe  # type: ignore[method-assign]
+        branch.later(1)
+        branch.central.insert("Group", name, title="another")
+        return probe()
+
+    branch.central.probe = somebody_makes_one  # type: ignore[method-assign]
+    branch.run()
+    assert branch.status(request) is Status.SYNCED
+    assert branch.there("Group", name)["title"] == "another"  # type: ignore[index]
+    if operation is Operation.RENAME:
+        assert branch.line_of("Group", "H").central_name == "H"
