@@ -365,9 +365,12 @@ class Resolutions:
         return base
 
     def _server_here(self, conflict: Conflict) -> None:
+        """The values first: what is submitted does not take them any more."""
         self._refuse_merged(conflict)
-        document = self._take_over(self._document(conflict), self._server(conflict), conflict.server_version)
+        server = self._server(conflict)
+        document = self._take_over(self._document(conflict), server, conflict.server_version)
         self._write_local(conflict, document, keep=frozenset())
+        self._move_here(document, server)
         self._decided(conflict)
 
     def _refuse_merged(self, conflict: Conflict) -> None:
@@ -460,16 +463,6 @@ class Resolutions:
         for request in rest:
             self._send_again(request)
 
-    def _state_here(self, conflict: Conflict) -> None:
-        """The values first: what is submitted does not take them any more."""
-        self._refuse_merged(conflict)
-        document = self._document(conflict)
-        server = self._server(conflict)
-        document = self._take_over(document, server, conflict.server_version)
-        self._write_local(conflict, document, keep=frozenset())
-        self._move_here(document, server)
-        self._decided(conflict)
-
     def _move_here(self, document: Document, server: Json, *, unless: int | None = None) -> None:
         """Bring the branch's document to the server's state."""
         current = local_document(self._ports, document)
@@ -507,7 +500,7 @@ _TABLE: Mapping[tuple[ConflictType, Resolution], _CarryOut] = {
     (ConflictType.CREATE_CREATE, Resolution.LOCAL_WINS): Resolutions._create_becomes_update,
     (ConflictType.CREATE_CREATE, Resolution.SERVER_WINS): Resolutions._server_here,
     (ConflictType.STATE, Resolution.LOCAL_WINS): Resolutions._over_server,
-    (ConflictType.STATE, Resolution.SERVER_WINS): Resolutions._state_here,
+    (ConflictType.STATE, Resolution.SERVER_WINS): Resolutions._server_here,
     (ConflictType.CALL, Resolution.LOCAL_WINS): Resolutions._call_again,
     (ConflictType.CALL, Resolution.SERVER_WINS): Resolutions._decided,
     **{(kind, Resolution.SKIP): Resolutions._left_different for kind in ConflictType},

@@ -631,3 +631,25 @@ def test_another_document_made_under_the_old_name_is_not_the_one_in_doubt(
     assert branch.there("Group", name)["title"] == "another"  # type: ignore[index]
     if operation is Operation.RENAME:
         assert branch.line_of("Group", "H").central_name == "H"
+
+
+def test_a_submit_that_cannot_be_taken_back_here_keeps_the_conflict_open(branch: Branch) -> None:
+    """Saved and submitted here while the central's draft was changed: the server's draft cannot be had any more."""
+    name = branch.synced("Sale", "S-1", remark="one")
+    branch.central.edit("Sale", name, remark="two")
+    branch.update("Sale", "S-1", remark="three")
+    branch.submit("Sale", "S-1")
+    branch.run()
+    assert branch.pending().conflict_type is ConflictType.UPDATE_UPDATE
+    set_docstatus = branch.documents.set_docstatus
+
+    def submitted(doctype: str, name: str, docstatus: int) -> None:
+        if docstatus == 0:
+            raise LocalRefused("it is submitted")
+        set_docstatus(doctype, name, docstatus)
+
+    branch.documents.set_docstatus = submitted  # type: ignore[method-assign]
+    with pytest.raises(LocalRefused):
+        decide(branch, Resolution.SERVER_WINS)
+    assert branch.pending()
+    assert branch.statuses()[1:] == [Status.CONFLICT, Status.CONFLICT]
