@@ -1,7 +1,9 @@
 // What every Desk page has: window.offline_sync.
 
 import { caller } from "./offline_sync/caller";
-import { text } from "./offline_sync/text";
+import { follow } from "./offline_sync/follow";
+import { panel } from "./offline_sync/panel";
 import { status } from "./offline_sync/status";
+import { text } from "./offline_sync/text";
 
-window.offline_sync = { ...caller, text, status };
+window.offline_sync = { ...caller, follow, panel, status, text };

@@ -1,4 +1,4 @@
-// Colours and words of the states, the same in lists and forms.
+// Colours and words of the states, the same in lists, forms and the panel.
 
 const COLOURS = {
 	Pending: "blue",
@@ -11,26 +11,104 @@ const COLOURS = {
 	Synced: "green",
 	Merged: "gray",
 	Decided: "gray",
-	Discarded: "darkgrey",
+	Discarded: "gray",
 };
 
-const LINES = { idle: "green", syncing: "blue", failed: "red" };
+// Why the central cannot be used: the first word of the reason, as the breaker gives it.
+const AWAY = {
+	offline: () => __("The central cannot be reached"),
+	busy: () => __("The central is busy"),
+	failing: () => __("The central answers with errors"),
+	credentials: () => __("The central does not accept the API key"),
+	configuration: () => __("The central's address or certificate is not right"),
+};
+
+const REASONS = {
+	"nothing due": () => __("Nothing is due."),
+	"no run yet": () => __("Nothing was sent yet."),
+};
+
+const CONFLICTS = {
+	update_update: () => __("changed on both sides"),
+	update_delete: () => __("changed here, gone at the central"),
+	delete_update: () => __("deleted here, changed at the central"),
+	create_create: () => __("made on both sides"),
+	state: () => __("in a state that forbids the change"),
+	call: () => __("a call that the central refused as a conflict"),
+};
+
+const WAITING = ["Pending", "Waiting", "In Flight", "Retry Scheduled", "In Doubt"];
+const HELD = ["Needs Attention", "Conflict"];
+
+function counted(count, one, many) {
+	return count === 1 ? one : many.replace("{0}", count);
+}
+
+// The state as people ask for it: { title, detail, colour, paused, unset } of getSyncStatus()'s answer.
+function headline(answer) {
+	const { totals } = answer;
+	const said = offline_sync.text.with_times(answer.reason);
+	const reason = (REASONS[answer.reason] || (() => said && `${said.replace(/\.$/, "")}.`))() || "";
+	const kept = __("What is saved meanwhile is kept here and goes by itself.");
+	if (answer.reason === __("This site is not set up as a branch.")) {
+		return { title: __("Not set up"), detail: answer.reason, colour: "gray", unset: true };
+	}
+	if (answer.reason.startsWith("paused by")) {
+		const detail = `${reason.charAt(0).toUpperCase()}${reason.slice(1)} ${kept}`;
+		return { title: __("Sending is paused"), detail, colour: "orange", paused: true };
+	}
+	if (answer.state === "failed") {
+		return { title: __("The last run failed"), detail: `${reason} ${kept}`, colour: "red" };
+	}
+	if (answer.line === "open") {
+		const [word] = answer.reason.split(" ");
+		const since = said.split(" since ")[1];
+		const detail = since ? `${__("Since {0}.", [since])} ${kept}` : kept;
+		return {
+			title: (AWAY[word] || (() => __("The central cannot be used now")))(),
+			detail,
+			colour: "orange",
+		};
+	}
+	if (answer.state === "syncing") {
+		return { title: __("Sending now"), detail: waiting(answer.pendingCount), colour: "blue" };
+	}
+	if (totals.held) {
+		const title = counted(
+			totals.held,
+			__("1 change needs a person"),
+			__("{0} changes need a person")
+		);
+		return { title, detail: __("Everything else goes on without it."), colour: "red" };
+	}
+	if (answer.pendingCount) {
+		return { title: waiting(answer.pendingCount), detail: reason, colour: "blue" };
+	}
+	return {
+		title: __("In sync"),
+		detail: totals.captured
+			? __("Everything that was saved here is at the central.")
+			: __("Nothing was saved yet that travels."),
+		colour: "green",
+	};
+}
+
+function waiting(count) {
+	if (!count) return __("No change waits to be sent");
+	return counted(count, __("1 change waits to be sent"), __("{0} changes wait to be sent"));
+}
 
 export const status = {
+	WAITING,
+	HELD,
+	headline,
 	colour: (state) => COLOURS[state] || "gray",
 	ended: (state) => ["Synced", "Merged", "Decided", "Discarded"].includes(state),
-	run_colour: (state) => LINES[state] || "gray",
+	conflict: (type) => (CONFLICTS[type] || (() => type))(),
 
-	// One sentence of the answer of getSyncStatus().
+	// The same in one line, for a message.
 	sentence(answer) {
-		const parts = [__("Sync is {0}.", [__(answer.state)])];
-		if (answer.reason) parts.push(answer.reason + ".");
-		parts.push(
-			__("{0} waiting, {1} in conflict.", [answer.pendingCount, answer.conflictCount || 0])
-		);
-		if (answer.lastSyncTime) {
-			parts.push(__("Last sync: {0}.", [new Date(answer.lastSyncTime).toLocaleString()]));
-		}
-		return parts.join(" ");
+		const { title, detail } = headline(answer);
+		return `${title}. ${detail}`.trim();
 	},
 };

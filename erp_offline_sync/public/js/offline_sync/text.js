@@ -1,9 +1,18 @@
 // Shows values of documents and answers of the central. Everything goes in as text, nothing as HTML.
 
+const INSTANT = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)/g;
+// What Frappe keeps beside a document's own fields; never what two people disagree about.
+const FRAMEWORK = new Set(
+	"name owner creation modified modified_by idx doctype parent parentfield parenttype".split(" ")
+);
+
+// Characters that turn the order of a text around: they are shown, and do nothing.
+const TURNING = /[\u202a-\u202e\u2066-\u2069]/g;
+
 function element(tag, className, content) {
 	const made = document.createElement(tag);
 	if (className) made.className = className;
-	if (content !== undefined && content !== null) made.textContent = String(content);
+	if (content !== undefined && content !== null) made.textContent = plain(String(content));
 	return made;
 }
 
@@ -17,14 +26,62 @@ function parse(json) {
 	}
 }
 
+function plain(words) {
+	return words.replace(TURNING, (c) => `[U+${c.charCodeAt(0).toString(16).toUpperCase()}]`);
+}
+
 function shown(value) {
 	if (value === undefined || value === null || value === "") return "";
 	return typeof value === "object" ? JSON.stringify(value, null, 2) : String(value);
 }
 
+function is_own(fieldname) {
+	return !FRAMEWORK.has(fieldname) && !fieldname.startsWith("_");
+}
+
+// A field's value as people read it: a table as one line a row, without what Frappe keeps beside it.
+function said(value) {
+	const is_table = Array.isArray(value) && value.every((row) => row && typeof row === "object");
+	if (!is_table) return shown(value);
+	return value
+		.map((row, index) => {
+			const fields = Object.entries(row).filter(
+				([name, inner]) => is_own(name) && name !== "docstatus" && shown(inner) !== ""
+			);
+			return `${index + 1}: ${fields.map(([name, inner]) => `${name} ${shown(inner)}`).join(", ")}`;
+		})
+		.join("\n");
+}
+
+// Content may be text or an element that is made already.
+function put(host, content) {
+	if (content instanceof Node) host.appendChild(content);
+	else host.textContent = plain(shown(content));
+	host.style.whiteSpace = "pre-wrap";
+	host.style.overflowWrap = "anywhere";
+	return host;
+}
+
 export const text = {
+	element,
 	parse,
 	shown,
+	said,
+	is_own,
+
+	// Words for where Frappe wants HTML.
+	escaped: (words) => frappe.utils.escape_html(plain(words)),
+
+	// An instant (ISO 8601) in the time zone and the format that this person's forms have.
+	time(iso) {
+		if (!iso) return "";
+		const zone = frappe.boot.time_zone?.user || frappe.boot.time_zone?.system || moment.tz.guess();
+		const date = frappe.datetime.get_user_date_fmt().toUpperCase();
+		return moment(iso).tz(zone).format(`${date} ${frappe.datetime.get_user_time_fmt()}`);
+	},
+
+	// A sentence of the server's, its instants as above.
+	with_times: (sentence) => String(sentence || "").replace(INSTANT, (iso) => text.time(iso)),
 
 	// `where` is an HTML field of a form or any element; answers an empty element in it.
 	place(where) {
@@ -33,24 +90,32 @@ export const text = {
 		return host;
 	},
 
-	// A table of `heads` over `rows`, each row a list of values; `marked(row)` tells which rows stand out.
-	table(host, heads, rows, marked) {
+	// A table of `heads` over `rows`, each row a list of values or elements.
+	table(host, heads, rows) {
+		const frame = element("div", "table-responsive");
 		const table = element("table", "table table-bordered table-sm offline-sync-table");
 		const head = table.createTHead().insertRow();
 		heads.forEach((name) => head.appendChild(element("th", "", name)));
 		const body = table.createTBody();
 		rows.forEach((row) => {
 			const line = body.insertRow();
-			if (marked && marked(row)) line.className = "table-warning";
-			row.forEach((value) => {
-				const cell = line.insertCell();
-				cell.style.whiteSpace = "pre-wrap";
-				cell.style.overflowWrap = "anywhere";
-				cell.textContent = shown(value);
+			row.forEach((value, column) => {
+				put(line.insertCell(), value).style.minWidth = column ? "7em" : "9em";
 			});
 		});
-		host.appendChild(table);
+		frame.appendChild(table);
+		host.appendChild(frame);
 		return table;
+	},
+
+	// What is seldom looked at, behind a line that opens it; answers where its content goes.
+	fold(host, label) {
+		const details = element("details", "mt-2");
+		const summary = element("summary", "text-muted", label);
+		summary.style.cursor = "pointer";
+		details.appendChild(summary);
+		host.appendChild(details);
+		return details;
 	},
 
 	// A heading and the value below it, JSON indented; nothing where there is no value.
@@ -58,36 +123,57 @@ export const text = {
 		const parsed = parse(value);
 		if (parsed === null || shown(parsed) === "{}" || shown(parsed) === "[]") return;
 		host.appendChild(element("h6", "mt-3", label));
-		const pre = element("pre", "offline-sync-json", shown(parsed));
-		pre.style.whiteSpace = "pre-wrap";
-		host.appendChild(pre);
+		host.appendChild(put(element("pre", "offline-sync-json"), shown(parsed)));
 	},
 
 	// Pairs of a label and a value; those without a value are left out.
 	pairs(host, pairs) {
 		const list = element("dl", "row mb-0");
 		pairs
-			.filter(([, value]) => shown(value) !== "")
+			.filter(([, value]) => value instanceof Node || shown(value) !== "")
 			.forEach(([label, value]) => {
 				list.appendChild(element("dt", "col-sm-3", label));
-				const said = element("dd", "col-sm-9", shown(value));
-				said.style.whiteSpace = "pre-wrap";
-				said.style.overflowWrap = "anywhere";
-				list.appendChild(said);
+				list.appendChild(put(element("dd", "col-sm-9"), value));
 			});
 		host.appendChild(list);
 		return list.childElementCount > 0;
+	},
+
+	// Words that lead to a document.
+	way(label, doctype, name) {
+		const link = element("a", "", label);
+		link.style.textDecoration = "underline";
+		link.href = "#";
+		link.addEventListener("click", (event) => {
+			event.preventDefault();
+			frappe.set_route("Form", doctype, name);
+		});
+		return link;
 	},
 
 	note(host, content) {
 		host.appendChild(element("p", "text-muted", content));
 	},
 
-	// The text columns of a list or report, which Frappe 15 would show as HTML.
-	escape_columns(doctype, fieldnames) {
-		fieldnames.forEach((fieldname) => {
-			const field = frappe.meta.get_docfield(doctype, fieldname);
-			if (field) field.formatter = (value) => frappe.utils.escape_html(shown(value));
-		});
+	pill(label, colour) {
+		const pill = element("span", `indicator-pill no-indicator-dot ${colour}`, label);
+		pill.style.whiteSpace = "nowrap";
+		return pill;
+	},
+
+	// The text columns of a doctype in lists and reports, which Frappe would show as HTML. What a form shows goes
+	// through the same formatter, from a copy of the field and escaped already.
+	escape_columns(doctype) {
+		frappe.meta
+			.get_docfields(doctype)
+			.filter((field) => ["Data", "Small Text", "Long Text"].includes(field.fieldtype))
+			.forEach((field) => {
+				field.formatter = (value, shown_as) => {
+					const on_form = window.cur_frm?.fields_dict?.[field.fieldname]?.df;
+					const escaped =
+						field.fieldtype === "Data" && shown_as === on_form && shown_as !== field;
+					return escaped ? value : text.escaped(shown(value));
+				};
+			});
 	},
 };
