@@ -1,6 +1,36 @@
 // One request: where it stands, what it carries, what happened to it. Values are shown as text only.
 
+const EVENTS = {
+	applied: () => __("Accepted"),
+	"arrived before": () => __("Had arrived before"),
+	"gone already": () => __("Was gone at the central already"),
+	stale: () => __("The document had changed at the central"),
+	missing: () => __("The central does not have the document"),
+	taken: () => __("The name or a unique value is taken at the central"),
+	"wrong state": () => __("The document's state forbids it"),
+	"link missing": () => __("A link leads nowhere at the central"),
+	conflict: () => __("Conflict"),
+	refused: () => __("Refused"),
+	"refused at once": () => __("Refused"),
+	"not now": () => __("The central asked to wait"),
+	contention: () => __("The central's transactions stood in each other's way"),
+	"server error": () => __("The central failed"),
+	"not sent": () => __("Not sent: no connection"),
+	unanswered: () => __("Sent, but not answered"),
+	credentials: () => __("The API key was not accepted"),
+	configuration: () => __("The address or certificate is not right"),
+	retry: () => __("Retried by a person"),
+	discard: () => __("Discarded by a person"),
+	"send whole": () => __("Sent whole by a person"),
+};
+
 frappe.ui.form.on("Offline Request", {
+	onload(frm) {
+		if (frm.offline_sync_followed) return;
+		frm.offline_sync_followed = true;
+		offline_sync.follow(frm.wrapper, () => keep_up(frm), { every: 20000 });
+	},
+
 	refresh(frm) {
 		frm.disable_save();
 		if (frm.is_new()) return;
@@ -12,32 +42,49 @@ frappe.ui.form.on("Offline Request", {
 	},
 });
 
+// Read anew what a run may have changed, until the request has ended.
+function keep_up(frm) {
+	if (frm.is_new() || offline_sync.status.ended(frm.doc.status)) return;
+	frappe.db.get_value("Offline Request", frm.doc.name, "modified").then(({ message }) => {
+		if (message?.modified && message.modified !== frm.doc.modified) frm.reload_doc();
+		else show_why(frm);
+	});
+}
+
 function show_why(frm) {
-	const colour = offline_sync.status.colour(frm.doc.status);
-	frappe.xcall("erp_offline_sync.api.explain", { name: frm.doc.name }).then((why) => {
+	const { status, text } = offline_sync;
+	const { name } = frm.doc;
+	frappe.xcall("erp_offline_sync.api.explain", { name }).then((why) => {
+		if (frm.doc.name !== name) return;
 		frm.dashboard.clear_headline();
-		frm.set_intro(frappe.utils.escape_html(why), colour);
+		// The way to the request it waits for stands below; its id says nothing to people.
+		const said = text.with_times(why).replace(` (request ${frm.doc.waits_for})`, "");
+		frm.set_intro(text.escaped(said), status.colour(frm.doc.status));
 	});
 }
 
 function show_standing(frm) {
 	const { text } = offline_sync;
+	const { doc } = frm;
 	const host = text.place(frm.fields_dict.standing_html);
 	const any = text.pairs(host, [
-		[__("Waits because"), frm.doc.waits_why],
-		[__("Waits for request"), frm.doc.waits_for],
-		[__("Kind of error"), frm.doc.error_type],
-		[__("Error"), frm.doc.error_message],
-		[__("Refused by the central"), frm.doc.refused ? __("Yes: it had no effect there") : ""],
-		[__("Reason"), frm.doc.reason],
+		[__("Waits because of"), doc.waits_why],
+		[
+			__("Waits for"),
+			doc.waits_for && text.way(__("Open that request"), "Offline Request", doc.waits_for),
+		],
+		[__("Error"), doc.error_message],
+		[__("Kind of error"), doc.error_type],
+		[__("Refused by the central"), doc.refused ? __("Yes: it had no effect there") : ""],
+		[__("Reason"), doc.reason],
 	]);
-	const differences = Object.entries(text.parse(frm.doc.differences) || {});
+	const differences = Object.entries(text.parse(doc.differences) || {});
 	if (differences.length) {
 		text.note(host, __("The central answered these fields otherwise than sent:"));
 		text.table(
 			host,
 			[__("Field"), __("Sent"), __("Answered")],
-			differences.map(([field, values]) => [field, ...[].concat(values)])
+			differences.map(([field, values]) => [field, ...[].concat(values).map(text.said)])
 		);
 	}
 	if (!any && !differences.length) text.note(host, __("Nothing stands in its way."));
@@ -68,10 +115,10 @@ function show_history(frm) {
 		attempts
 			.slice()
 			.reverse()
-			.map(([at, event, status, exc_type, note]) => [
-				new Date(at).toLocaleString(),
-				event,
-				status,
+			.map(([at, event, http, exc_type, note]) => [
+				text.time(at),
+				(EVENTS[event] || (() => event))(),
+				http,
 				exc_type,
 				note,
 			])
@@ -80,11 +127,6 @@ function show_history(frm) {
 
 function add_buttons(frm) {
 	const { status, resource_type, resource_id } = frm.doc;
-	if (resource_type && resource_id) {
-		frm.add_custom_button(__("Open Document"), () =>
-			frappe.set_route("Form", resource_type, resource_id)
-		);
-	}
 	if (["Needs Attention", "Retry Scheduled"].includes(status)) {
 		frm.add_custom_button(__("Retry"), () => act(frm, "retry"));
 	}
@@ -95,9 +137,28 @@ function add_buttons(frm) {
 			)
 		);
 	}
+	if (status === "Conflict") {
+		frm.add_custom_button(__("Open Conflict"), () => open_conflict(frm));
+	}
 	if (["Needs Attention", "Retry Scheduled", "Pending", "Waiting", "Conflict"].includes(status)) {
 		frm.add_custom_button(__("Discard"), () => ask_discard(frm));
 	}
+	if (resource_type && resource_id) {
+		frm.add_custom_button(__("Open Document"), () =>
+			frappe.set_route("Form", resource_type, resource_id)
+		);
+	}
+}
+
+function open_conflict(frm) {
+	// A conflict names the first request of its document; the others stand behind it.
+	const about = { resource_type: frm.doc.resource_type, resource_id: frm.doc.resource_id };
+	frappe.db
+		.get_list("Sync Conflict", { filters: { ...about, resolution_status: "pending" }, limit: 1 })
+		.then(([conflict]) => {
+			if (conflict) frappe.set_route("Form", "Sync Conflict", conflict.name);
+			else frappe.set_route("List", "Sync Conflict", about);
+		});
 }
 
 function ask_discard(frm) {
