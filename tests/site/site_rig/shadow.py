@@ -244,7 +244,7 @@ class Shadow:
         return (self.copy / APP / "hooks.py").exists()
 
     def _choose_ports(self) -> None:
-        names = ["redis_cache", "redis_queue", "socketio", "branch", "central"]
+        names = ["redis_cache", "redis_queue", "socketio", "chromedriver", "branch", "central"]
         names += ["mariadb"] if self.bench.database == "mariadb" else []
         while len(set(self.ports.values())) < len(names):
             self.ports = {name: services.free_port() for name in names}
@@ -311,7 +311,7 @@ class Shadow:
             add("mariadb", argv, lambda _, port=port: services.answers_tcp(port))
 
     def _define_site_services(self, plan: tuple[SitePlan, ...]) -> None:
-        """The web servers, one a site, the worker and the scheduler."""
+        """The web servers, one a site, the worker, the scheduler, and what a browser needs beside them."""
         frappe = [str(self.bench.python), "-m", "frappe.utils.bench_helper", "frappe"]
         for site in plan:
             port = self.ports[site.role]
@@ -349,6 +349,39 @@ class Shadow:
                     pids=self.pids,
                     logs=self.logs,
                     ready=self._worker_listens if name == "worker" else lambda _: True,
+                )
+            )
+
+        self._define_desk_services(next(site for site in plan if site.role == "branch"))
+
+    def _define_desk_services(self, site: SitePlan) -> None:
+        """Frappe's realtime server for pages of one site, and the browser's driver."""
+        preload = Path(__file__).parent / "loopback.js"
+        realtime = ["node", "-r", str(preload), str(self.bench.path / "apps" / "frappe" / "socketio.js")]
+        port = self.ports["chromedriver"]
+        for name, argv, env, ready in (
+            (
+                "socketio",
+                realtime,
+                {"FRAPPE_SITE": site.name},
+                lambda _: services.answers_tcp(self.ports["socketio"]),
+            ),
+            (
+                "chromedriver",
+                ["chromedriver", f"--port={port}"],
+                {},
+                lambda _: services.answers_http(port, "/status"),
+            ),
+        ):
+            self.services.add(
+                Service(
+                    name,
+                    argv,
+                    env={**self.env, **env},
+                    cwd=self.sites,
+                    pids=self.pids,
+                    logs=self.logs,
+                    ready=ready,
                 )
             )
 
