@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from .booking import with_note
 from .coalesce import certainly_had_no_effect
-from .delivery import with_note
 from .errors import InvalidRequest, NotAllowed, NotFound, TakesAlong
 from .line import BREAKER, kept_breaker
 from .model import Attempt, Document, Json, Operation, Readiness, Request, Status

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from .answers import Answers, sent_values
+from .booking import Booking, Result
 from .classify import Outcome, Verdict
-from .delivery import Delivery, Result, sent_values
 from .errors import LeaseLost
 from .lookup import Lookup
 from .model import Document, Json, Operation, Readiness, Request, Status
@@ -29,10 +30,11 @@ _FAR_BACK = timedelta(days=1)
 class Doubts:
     """Settles one In Doubt request at a time, under the run's lease token."""
 
-    def __init__(self, ports: Ports, delivery: Delivery, lookup: Lookup) -> None:
+    def __init__(self, ports: Ports, booking: Booking, answers: Answers, lookup: Lookup) -> None:
         self._ports = ports
         self._store = ports.store
-        self._delivery = delivery
+        self._booking = booking
+        self._answers = answers
         self._lookup = lookup
 
     def settle(self, request: Request) -> Result:
@@ -41,23 +43,21 @@ class Doubts:
             current = self._store.get(request.id)
             if current is None or current.status is not Status.IN_DOUBT:
                 return Result.NONE
-            flying = move(current, Status.IN_FLIGHT, lease_token=self._delivery.token)
+            flying = move(current, Status.IN_FLIGHT, lease_token=self._booking.token)
             self._store.replace(flying)
         return _BY_OPERATION[flying.operation](self, flying)
 
     def keep(self, request: Request, *, until: datetime | None = None) -> Result:
         """Still not known: looked up again at that time."""
         with self._store.transaction():
-            self._delivery.save(
-                move(request, Status.IN_DOUBT, readiness=Readiness.READY, next_retry_at=until)
-            )
+            self._booking.save(move(request, Status.IN_DOUBT, readiness=Readiness.READY, next_retry_at=until))
         return Result.NONE
 
     def _again(self, request: Request, *, may_have_arrived: bool = True) -> Result:
         """The same bytes once more."""
         with self._store.transaction():
             again = replace(request, may_have_arrived=may_have_arrived, next_retry_at=None)
-            self._delivery.save(move(again, Status.PENDING, readiness=Readiness.READY))
+            self._booking.save(move(again, Status.PENDING, readiness=Readiness.READY))
         return Result.NONE
 
     def _not_there(self, request: Request) -> Result:
@@ -86,7 +86,7 @@ class Doubts:
     def _delete(self, request: Request) -> Result:
         document = self._document(request)
         if self._still_there(document) is None:
-            return self._delivery.record(request, Outcome(verdict=Verdict.APPLIED))
+            return self._answers.record(request, Outcome(verdict=Verdict.APPLIED))
         return self._not_there(request)
 
     def _still_there(self, document: Document) -> Json | None:
@@ -102,15 +102,15 @@ class Doubts:
         new_name = str(sent_values(request)["new_name"])
         old = self._still_there(document)
         if old is None and self._lookup.fetch(document.doctype, new_name) is not None:
-            return self._delivery.record(request, Outcome(verdict=Verdict.APPLIED, name=new_name))
+            return self._answers.record(request, Outcome(verdict=Verdict.APPLIED, name=new_name))
         if old is None:
-            return self._delivery.conflict(request, None)
+            return self._booking.conflict(request, None)
         return self._not_there(request)
 
     def _create(self, request: Request) -> Result:
-        central = self._delivery.find_given(request)
+        central = self._answers.find_given(request)
         if central is not None:
-            return self._delivery.found_by_name(request, central)
+            return self._answers.found_by_name(request, central)
         doctype = str(request.resource_type)
         names = self._candidates(request)
         if names is None:
@@ -122,11 +122,11 @@ class Doubts:
         equal: list[str] = []
         for name in names:
             candidate = self._lookup.fetch(doctype, name)
-            if candidate is not None and self._delivery.holds_create(request, candidate):
+            if candidate is not None and self._answers.holds_create(request, candidate):
                 equal.append(name)
                 central = candidate
         if len(names) == 1 and len(equal) == 1 and central is not None:
-            return self._delivery.found_by_name(request, central)
+            return self._answers.found_by_name(request, central)
         if not names:
             return self._not_there(request)
         shown = ", ".join(names[:_CANDIDATES_SHOWN])
@@ -148,7 +148,7 @@ class Doubts:
     def _ask(self, request: Request, message: str) -> Result:
         with self._store.transaction():
             asked = replace(request, error_type=None, error_message=message, unanswered=0)
-            self._delivery.save(
+            self._booking.save(
                 move(asked, Status.NEEDS_ATTENTION, readiness=Readiness.READY, next_retry_at=None)
             )
         return Result.FAILURE

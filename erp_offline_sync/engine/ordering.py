@@ -12,7 +12,7 @@ from dataclasses import replace
 from .coalesce import cancel_out, cancels_out, merge, mergeable
 from .model import Document, Link, Operation, Readiness, Request, Status
 from .ports import Ids, Store
-from .transitions import ENDS, move
+from .transitions import ENDS, OPEN, move
 
 __all__ = ["CHANGES_IDENTITY", "Placer"]
 
@@ -149,6 +149,21 @@ class Placer:
             if current.waits_for == request.id:
                 return True
             current = self._store.get(current.waits_for)
+        return False
+
+    def open_creator(self, link: Link, request: Request) -> Request | None:
+        """The open request that creates what this links to, where it does not wait for the one that links."""
+        for other in self._store.open_in_line(link.line) if link.line else ():
+            if other.operation is Operation.CREATE and not self._hangs_on(other, request.id):
+                return other
+        return None
+
+    def _hangs_on(self, request: Request, for_id: str) -> bool:
+        current: Request | None = request
+        while current is not None and current.status in OPEN:
+            if current.id == for_id:
+                return True
+            current = self._store.get(current.waits_for) if current.waits_for else None
         return False
 
     def raise_rank(self, blocker: Request, rank: int) -> None:

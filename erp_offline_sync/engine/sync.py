@@ -11,17 +11,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from .answers import Answers
+from .booking import Booking, Result
 from .classify import Outcome, classify
-from .delivery import Delivery, Result
 from .doubt import Doubts
 from .errors import CentralUnavailable, LeaseLost, Paused
 from .events import OUTCOME, PROGRESS, STATE_CHANGED, Stats
 from .identity import canonical_json
+from .knowledge import Knowledge
 from .line import PROPER, Line
 from .lookup import Lookup
 from .model import Lease, Readiness, Request, Status
 from .ordering import Placer
 from .ports import Ports
+from .preparation import Preparation
 from .resolution import Resolutions
 from .status import FAILED, LAST_RUN, LAST_STATS, LAST_SYNC, PENDING_COUNT, RUN_STARTED, paused_by
 from .transitions import ledger, move
@@ -55,8 +58,11 @@ class SyncEngine:
         self.line = Line(ports)
         lookup = Lookup(ports)
         self.resolutions = Resolutions(ports)
-        self._delivery = Delivery(ports, self.line, lookup, self.resolutions)
-        self._doubts = Doubts(ports, self._delivery, lookup)
+        self._booking = Booking(ports, self.line, self.resolutions)
+        knowledge = Knowledge(ports, lookup, self._booking)
+        self._answers = Answers(ports, self.line, lookup, knowledge, self._booking)
+        self._preparation = Preparation(ports, lookup, knowledge, self._booking, self._answers)
+        self._doubts = Doubts(ports, self._booking, self._answers, lookup)
         self._placer = Placer(ports.store, ports.ids)
         self._lease: Lease | None = None
         self._stats = Stats()
@@ -186,7 +192,7 @@ class SyncEngine:
 
     def _recover(self) -> None:
         """What a run that is gone had claimed: unsent goes back, sent is in doubt."""
-        token = self._delivery.token
+        token = self._booking.token
         while True:
             with self._store.transaction():
                 orphans = self._store.in_flight(not_token=token, limit=_PLACED_AT_ONCE)
@@ -215,7 +221,7 @@ class SyncEngine:
             try:
                 result = self._doubts.settle(request)
             except CentralUnavailable as trouble:
-                self._count(request, self._delivery.look_failed(request.id, trouble.outcome, doubt=True))
+                self._count(request, self._booking.look_failed(request.id, trouble.outcome, doubt=True))
                 break
             if result in _FOUND:
                 self.line.answered()
@@ -243,7 +249,7 @@ class SyncEngine:
                 horizon=self._ports.config.horizon,
                 doctypes=doctypes,
             )
-            batch = self._store.claim(self._trial_first(due, doctypes), self._delivery.token)
+            batch = self._store.claim(self._trial_first(due, doctypes), self._booking.token)
         if not batch:
             return False
         self._total = self._stats.processed + len(batch)
@@ -271,25 +277,25 @@ class SyncEngine:
 
     def _deliver(self, request: Request) -> None:
         try:
-            prepared = self._delivery.prepare(request)
+            prepared = self._preparation.prepare(request)
             if isinstance(prepared, Result):
                 self._count(request, prepared)
                 self._tell(request, prepared)
                 return
             with self._store.transaction():
                 self._renew()
-                marked = self._delivery.mark(prepared)
+                marked = self._preparation.mark(prepared)
         except CentralUnavailable as trouble:
-            self._count(request, self._delivery.look_failed(request.id, trouble.outcome))
+            self._count(request, self._booking.look_failed(request.id, trouble.outcome))
             return
         assert marked.wire is not None  # prepare answers requests with their bytes
         reply = self._ports.central.deliver(marked.wire, key=marked.key)
         outcome = classify(reply, marked.operation)
         try:
-            result = self._delivery.record(marked, outcome)
+            result = self._answers.record(marked, outcome)
         except CentralUnavailable as trouble:
             # The answer itself said that nothing happened; only what it means could not be looked up.
-            result = self._delivery.look_failed(marked.id, trouble.outcome)
+            result = self._booking.look_failed(marked.id, trouble.outcome)
         else:
             if outcome.verdict in PROPER and not outcome.effect_unknown:
                 self.line.answered()
@@ -302,7 +308,7 @@ class SyncEngine:
         with self._store.transaction():
             for request in requests:
                 current = self._store.get(request.id)
-                if current is not None and current.lease_token == self._delivery.token:
+                if current is not None and current.lease_token == self._booking.token:
                     self._store.replace(move(current, Status.PENDING, readiness=Readiness.READY))
 
     # bookkeeping
@@ -321,7 +327,7 @@ class SyncEngine:
             self._lease = self._store.acquire_lease(self._holder, self._lease_seconds())
         if self._lease is None:
             return False
-        self._delivery.token = self._lease.token
+        self._booking.token = self._lease.token
         return True
 
     def _renew(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -14,6 +15,7 @@ from erp_offline_sync.engine.model import (
     Conflict,
     ConflictType,
     Document,
+    FieldKind,
     Gap,
     Json,
     Link,
@@ -23,6 +25,7 @@ from erp_offline_sync.engine.model import (
     Request,
     Schema,
     Status,
+    Strategy,
 )
 from erp_offline_sync.engine.ports import LocalDocuments, Ports
 from erp_offline_sync.engine.registry import HookRegistry
@@ -35,17 +38,38 @@ from erp_offline_sync.testing.memory_store import MemoryStore
 from erp_offline_sync.testing.model_central import Fault, ModelCentral
 
 __all__ = [
+    "CUSTOMER",
+    "ITEMS",
     "LOST",
     "NOON",
     "NOT_SENT",
+    "OWN_NAMES",
+    "SCHEMAS",
     "Branch",
     "StrictDocuments",
     "a_branch",
     "a_conflict",
     "a_request",
+    "body",
+    "drain",
+    "manual",
+    "older",
     "page",
     "refused",
 ]
+
+CUSTOMER = {"customer": "Customer"}
+OWN_NAMES = {"Customer": Policy(), "Item": Policy()}
+"""Doctypes whose documents do not carry the same names on both sites."""
+SCHEMAS = {
+    "Customer": Schema(fields={"city": FieldKind.TEXT, "phone": FieldKind.TEXT}),
+    "Sale": Schema(
+        fields={"customer": FieldKind.TEXT, "total": FieldKind.NUMBER},
+        tables={"items": Schema(fields={"item": FieldKind.TEXT, "qty": FieldKind.NUMBER})},
+        links={"customer": "Customer"},
+    ),
+}
+ITEMS = [{"name": "a", "item": "A", "qty": 1}, {"name": "b", "item": "B", "qty": 2}]
 
 NOON = datetime(2026, 1, 5, 12, 0, tzinfo=timezone.utc)
 LOST = Reply(gap=Gap.NO_ANSWER, detail="ReadTimeout")
@@ -336,3 +360,26 @@ def a_branch(
     )
     engine = SyncEngine(ports, holder="test")
     return Branch(clock, store, there, here, events, registry, control, ports, engine)
+
+
+def manual(**more: Any) -> Branch:
+    """A branch where conflicts wait for a person, so that they can be looked at."""
+    return a_branch(config=Config(default_strategy=Strategy.MANUAL), **more)
+
+
+def drain(branch: Branch, times: int = 8) -> None:
+    """Runs, with an hour between them: everything that may go has gone."""
+    for _ in range(times):
+        branch.run()
+        branch.later(3600)
+
+
+def body(branch: Branch, number: int = -1) -> Any:
+    text = branch.sent(number)[2]
+    return None if text is None else json.loads(text)
+
+
+def older(branch: Branch, there: Any, **here: Any) -> None:
+    if there is not None:
+        branch.central.insert("Customer", "C-1", **there)
+    branch.documents.documents["Customer", "C-1"] = {"name": "C-1", **here}

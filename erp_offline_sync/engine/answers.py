@@ -1,0 +1,424 @@
+"""What an answer of the central means for the request that it answers.
+
+Every verdict of the classifier has one function here, found by one table; nothing is recorded but under the run's
+lease token. Source: semantics, "Delivery on a plain central".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from .booking import Booking, Result, with_note
+from .classify import Outcome, Verdict
+from .config import CONTENTIONS_FREE, QUEUED_WAIT, RESTAMPS, UNANSWERED_BOOKED
+from .errors import CentralUnavailable
+from .knowledge import Knowledge
+from .line import Line
+from .lookup import Lookup
+from .model import Attempt, Document, Json, Operation, Readiness, Request, Status
+from .ordering import Placer
+from .outgoing import DOCSTATUS, links_in_body, row_names
+from .paths import document_path
+from .ports import Ports
+from .transitions import begun_anew, move
+from .values import differences
+
+__all__ = ["Answers", "sent_values"]
+
+_LOCKED = "DocumentLockedError"
+
+
+class Answers:
+    """Records what became of a request that was sent, or looked up."""
+
+    def __init__(
+        self, ports: Ports, line: Line, lookup: Lookup, knowledge: Knowledge, booking: Booking
+    ) -> None:
+        self._ports = ports
+        self._store = ports.store
+        self._line = line
+        self._lookup = lookup
+        self._knowledge = knowledge
+        self._booking = booking
+        self._placer = Placer(ports.store, ports.ids)
+
+    def record(self, request: Request, outcome: Outcome) -> Result:
+        """What the answer means for the request. Raises CentralUnavailable where a look-up failed."""
+        if outcome.effect_unknown:
+            return self._in_doubt(request, outcome)
+        return _BY_VERDICT[outcome.verdict](self, request, outcome)
+
+    def _applied(self, request: Request, outcome: Outcome) -> Result:
+        wanted = DOCSTATUS.get(request.operation) or request.body.get("docstatus") or None
+        answered, name, expected = outcome.document, outcome.name, None
+        if request.operation is Operation.RENAME or (wanted and answered is not None):
+            # A submit answers a version that is old already, and a long one is only queued: read it back.
+            with self._store.transaction():
+                known = self._store.document(request.line) if request.line else None
+            doctype = known.doctype if known else str(request.resource_type)
+            central_name = name or (known.central_name if known else None) or request.resource_id
+            expected = answered
+            try:
+                answered = self._lookup.fetch(doctype, str(central_name)) or answered
+                if expected is None and known is not None and answered is not None:
+                    expected = _renamed(known, answered)
+            except CentralUnavailable:
+                # It had its effect all the same; the version is read before the next request about it.
+                answered = None if answered is None else {**answered, "modified": None}
+        if wanted and answered is not None and (answered.get("docstatus") or 0) != wanted:
+            return self._deferred(request, outcome, answered)
+        return self.close(
+            request, outcome.verdict.value, answered=answered, name=name, outcome=outcome, expected=expected
+        )
+
+    def _deferred(self, request: Request, outcome: Outcome, answered: Json) -> Result:
+        """The central queued the submit or cancel: looked at again later, no attempt. What was created is there
+        and named; from now on only its submit is wanted."""
+        later = self._booking.noted(request, replace(outcome, message="the central has queued it"))
+        with self._store.transaction():
+            document = self._store.document(request.line) if request.line else None
+            if request.operation is Operation.CREATE and document is not None:
+                document = self._known(request, document, answered, outcome.name, None)
+                self._store.put_document(document)
+                later = begun_anew(
+                    later,
+                    self._ports.ids.new_key(),
+                    operation=Operation.SUBMIT,
+                    method="PUT",
+                    path=document_path(document.doctype, document.central_name),
+                    body={},
+                    unique={},
+                    differences=self._differences(request, answered) or None,
+                    error_message=later.error_message,
+                )
+            return self._booking.wait(later, Status.RETRY, self._ports.config.base_seconds * QUEUED_WAIT)
+
+    def close(
+        self,
+        request: Request,
+        event: str,
+        *,
+        answered: Json | None = None,
+        name: str | None = None,
+        outcome: Outcome | None = None,
+        expected: Json | None = None,
+    ) -> Result:
+        """Synced: what the central answered is what we know of the document from now on. `expected`: how it
+        should stand where the answer is a later look at it, with other people's changes perhaps."""
+        with self._store.transaction():
+            now = self._store.now()
+            document = self._store.document(request.line) if request.line else None
+            if document is not None:
+                document = self._known(request, document, answered, name, expected)
+                self._store.put_document(document)
+                if request.operation in (Operation.CREATE, Operation.RENAME) and not request.body.get(
+                    "merge"
+                ):
+                    self._vanished_before(document)
+            noted = with_note(
+                request, Attempt(at=now, event=event, status=outcome.status if outcome else None)
+            )
+            self._booking.save(
+                move(
+                    noted,
+                    Status.SYNCED,
+                    closed_at=now,
+                    resource_version=document.version if document else None,
+                    differences=self._differences(request, answered) or request.differences,
+                    error_type=None,
+                    error_message=None,
+                    next_retry_at=None,
+                )
+            )
+            self._store.set_links(request.id, request.seq, ())
+            self._store.release(request.id)
+        return Result.SUCCESS
+
+    def _known(
+        self,
+        request: Request,
+        document: Document,
+        answered: Json | None,
+        name: str | None,
+        expected: Json | None,
+    ) -> Document:
+        if request.operation is Operation.RENAME and name:
+            # Read again before the next change, unless that was done just now.
+            document = replace(
+                document, central_name=name, version=None if answered is None else document.version
+            )
+        if answered is None or answered.get("name") is None:
+            return document
+        known = self._knowledge.as_known(document, answered, expected or answered, version=document.version)
+        return replace(
+            document,
+            central_name=str(answered["name"]),
+            rows=row_names(request.body, answered, document.rows),
+            touched_at=self._store.now(),
+            **known,
+        )
+
+    def _vanished_before(self, document: Document) -> None:
+        """Its name was free at the central: what was known under it is not there any more."""
+        names = [document.central_name] if document.central_name else []
+        for other in self._store.documents_at_central(document.doctype, names):
+            if other.id != document.id:
+                self._store.put_document(replace(other, central_name=None, version=None, base=None, rows={}))
+
+    def _arrived_before(
+        self, request: Request, document: Document, central: Json, outcome: Outcome
+    ) -> Result:
+        """An earlier send of it had its effect, and perhaps somebody wrote after that."""
+        base = document.base
+        wanted = DOCSTATUS.get(request.operation, (base or {}).get("docstatus"))
+        expected = None if base is None else {**base, **sent_values(request), "docstatus": wanted}
+        return self.close(request, "arrived before", answered=central, outcome=outcome, expected=expected)
+
+    def _differences(self, request: Request, answered: Json | None) -> dict[str, list[Any]]:
+        if answered is None or request.operation in (Operation.RENAME, Operation.DELETE, Operation.CALL):
+            return {}
+        schema = self._ports.policies.schema(str(request.resource_type))
+        linked = {link.path.split(".", 1)[0] for link in links_in_body(request)}
+        sent = {field: value for field, value in request.body.items() if field not in linked}
+        return differences(sent, answered, schema)
+
+    def _stale(self, request: Request, outcome: Outcome) -> Result:
+        """The version moved: no conflict yet. Perhaps it is our own earlier send, perhaps no synced field moved."""
+        document, central = self._knowledge.stands(request)
+        if central is None:
+            return self._booking.conflict(request, None)
+        wanted = DOCSTATUS.get(request.operation)
+        if (request.sends > 1 or wanted is not None) and self._arrived(request, document, central):
+            return self._arrived_before(request, document, central, outcome)
+        if self._knowledge.moved(document, central):
+            return self._booking.conflict(request, central)
+        if request.restamps >= RESTAMPS:
+            return self._booking.book(replace(request, restamps=0, wire=None, refused=True), outcome)
+        self._knowledge.learn(
+            request, document, version=str(central["modified"]), base=central, touched_at=self._booking.now()
+        )
+        with self._store.transaction():
+            again = replace(
+                self._booking.noted(request, outcome), restamps=request.restamps + 1, wire=None, refused=True
+            )
+            self._booking.save(move(again, Status.PENDING, readiness=Readiness.READY))
+        return Result.NONE
+
+    def _said_to_conflict(self, request: Request, outcome: Outcome) -> Result:
+        """A status alone, without a type, is the call's own word only; of a document it is looked at what is there."""
+        if request.operation is Operation.CALL:
+            return self._booking.conflict(request, None)
+        if request.operation is Operation.CREATE:
+            return self._taken(request, outcome)
+        return self._stale(request, outcome)
+
+    def _missing(self, request: Request, outcome: Outcome) -> Result:
+        """Gone; but a document that this one links to is answered in the same words, so it is looked up."""
+        if request.operation is Operation.DELETE:
+            return self.close(request, "gone already", outcome=outcome)
+        _, central = self._knowledge.stands(request)
+        return (
+            self._booking.conflict(request, None) if central is None else self.link_missing(request, outcome)
+        )
+
+    def _taken(self, request: Request, outcome: Outcome) -> Result:
+        """A name or unique value is taken: by this very document, or by another."""
+        if request.operation is not Operation.CREATE:
+            return self._refused(request, outcome)
+        central = self.find_given(request)
+        if central is None:
+            return self._booking.needs_attention(self._booking.noted(request, outcome), outcome)
+        return self.found_by_name(request, central)
+
+    def found_by_name(self, request: Request, central: Json) -> Result:
+        """A create's name or unique value belongs to this document: ours where it is equal, else a conflict."""
+        message = self._knowledge.anothers(str(request.resource_type), str(central["name"]), request.line)
+        if message:
+            return self._booking.needs_attention(request, Outcome(verdict=Verdict.TAKEN, message=message))
+        if self.holds_create(request, central):
+            return self.close(request, "arrived before", answered=central)
+        return self._booking.conflict(request, central)
+
+    def find_given(self, request: Request) -> Json | None:
+        """The central's document under a name or unique value that we gave."""
+        doctype = str(request.resource_type)
+        for field, value in request.unique.items():
+            name = (
+                str(value)
+                if field == "name"
+                else next(iter(self._lookup.find(doctype, {field: value})), None)
+            )
+            found = self._lookup.fetch(doctype, name) if name else None
+            if found is not None:
+                return found
+        return None
+
+    def _wrong_state(self, request: Request, outcome: Outcome) -> Result:
+        """Already in the wanted state: applied. Otherwise both sides moved the document."""
+        if request.operation is Operation.CREATE:
+            return self._refused(request, outcome)
+        document, central = self._knowledge.stands(request)
+        if central is not None and self._arrived(request, document, central):
+            return self._arrived_before(request, document, central, outcome)
+        if central is None and request.operation is Operation.DELETE:
+            return self.close(request, "gone already", outcome=outcome)
+        return self._booking.conflict(self._booking.noted(request, outcome), central)
+
+    def _refused(self, request: Request, outcome: Outcome) -> Result:
+        """An attempt, but for a submit, cancel or delete that turns out to be done already."""
+        return self._done_already(request, outcome) or self._booking.book(
+            replace(request, refused=True), outcome
+        )
+
+    def _done_already(self, request: Request, outcome: Outcome) -> Result | None:
+        """A refused submit, cancel or delete is looked up before it counts as refused."""
+        if request.operation not in (*DOCSTATUS, Operation.DELETE) or not request.line:
+            return None
+        document, central = self._knowledge.stands(request)
+        if central is None and request.operation is Operation.DELETE:
+            return self.close(request, "gone already", outcome=outcome)
+        if central is not None and self._arrived(request, document, central):
+            return self._arrived_before(request, document, central, outcome)
+        return None
+
+    def _refused_at_once(self, request: Request, outcome: Outcome) -> Result:
+        return self._done_already(request, outcome) or self._booking.booked(
+            replace(self._booking.noted(request, outcome), refused=True), outcome, attempts=1, at_once=True
+        )
+
+    def link_missing(self, request: Request, outcome: Outcome) -> Result:
+        """Waits for the request that creates what it links to, where the outbox has one that does not wait for it."""
+        with self._store.transaction():
+            creator = self._creator(request)
+            if creator is not None:
+                waiting = replace(self._booking.noted(request, outcome), refused=True, wire=None)
+                why = f"{creator.resource_type} {creator.resource_id}, which it links to"
+                self._booking.save(
+                    move(
+                        waiting,
+                        Status.WAITING,
+                        readiness=Readiness.READY,
+                        waits_for=creator.id,
+                        waits_why=why,
+                    )
+                )
+                self._placer.raise_rank(creator, request.rank)
+                return Result.NONE
+        return self._refused_at_once(request, outcome)
+
+    def _creator(self, request: Request) -> Request | None:
+        creators = (self._placer.open_creator(link, request) for link in links_in_body(request))
+        return next((creator for creator in creators if creator is not None), None)
+
+    def _contention(self, request: Request, outcome: Outcome) -> Result:
+        """A deadlock or lock time-out: the first three in a row are no attempt. A document that the central is still
+        at work on is waited for, however long that takes."""
+        if outcome.exc_type == _LOCKED:
+            later = replace(
+                self._booking.noted(request, outcome), contentions=request.contentions + 1, refused=True
+            )
+            return self._booking.wait(later, Status.RETRY, self._booking.delay(request.contentions))
+        if request.contentions >= CONTENTIONS_FREE:
+            return self._booking.book(replace(request, contentions=0, refused=True), outcome)
+        later = replace(
+            self._booking.noted(request, outcome), contentions=request.contentions + 1, refused=True
+        )
+        return self._booking.wait(
+            later, Status.RETRY, self._ports.config.base_seconds * self._ports.ids.random()
+        )
+
+    def _not_now(self, request: Request, outcome: Outcome) -> Result:
+        self._line.trip(outcome, request_id=request.id)
+        return self._booking.give_back(request, outcome)
+
+    def _not_sent(self, request: Request, outcome: Outcome) -> Result:
+        """The bytes did not leave; what never left is made anew when it goes."""
+        self._line.trip(outcome)
+        unsent = replace(request, sends=request.sends - 1)
+        if unsent.sends == 0:
+            unsent = replace(unsent, sent_at=None, wire=None)
+        return self._booking.give_back(unsent, outcome)
+
+    def _server_error(self, request: Request, outcome: Outcome) -> Result:
+        """Booked on the request only when the central then answers the probe; else it is the destination's."""
+        if not self._line.probe():
+            return self._booking.give_back(request, outcome)
+        self._line.request_failed(request.id, outcome)
+        return self._booking.book(replace(request, refused=True), outcome)
+
+    def _configuration(self, request: Request, outcome: Outcome) -> Result:
+        """The destination's, unless its probe is good: then it is what this one request asks for, and may not stop
+        the others. A queued call to a place that is not there is the call's own fault."""
+        if not self._line.probe():
+            self._line.trip(outcome, request_id=request.id)
+            return self._booking.give_back(request, outcome)
+        if request.operation is Operation.CALL:
+            return self._refused_at_once(request, outcome)
+        self._line.request_failed(request.id, outcome)
+        return self._booking.book(replace(request, refused=True), outcome)
+
+    def _in_doubt(self, request: Request, outcome: Outcome) -> Result:
+        """Sent, outcome unknown. Unanswered three times with a good probe after each, each counts an attempt."""
+        request = self._booking.noted(request, outcome)
+        if outcome.retry_after is not None:
+            self._line.trip(outcome, request_id=request.id)
+            return self._booking.doubted(request)
+        if not self._line.probe():
+            return self._booking.doubted(request)
+        self._line.request_failed(request.id, outcome)
+        unanswered = replace(request, unanswered=request.unanswered + 1)
+        if unanswered.unanswered < UNANSWERED_BOOKED:
+            return self._booking.doubted(unanswered)
+        attempts = UNANSWERED_BOOKED if unanswered.unanswered == UNANSWERED_BOOKED else 1
+        return self._booking.booked(unanswered, outcome, attempts=attempts, waiting=Status.IN_DOUBT)
+
+    def _arrived(self, request: Request, document: Document, central: Json) -> bool:
+        """The wanted state and all sent fields are found at the central."""
+        if request.operation not in (*DOCSTATUS, Operation.UPDATE):
+            return False
+        names = {} if request.wire is None else sent_values(request)
+        return self._lookup.holds(central, names, document.doctype, DOCSTATUS.get(request.operation))
+
+    def holds_create(self, request: Request, central: Json) -> bool:
+        docstatus = request.body.get("docstatus") or 0
+        return self._lookup.holds(central, sent_values(request), str(request.resource_type), docstatus)
+
+
+def _renamed(document: Document, answered: Json) -> Json:
+    """What was known of a document, after its rename: a field that it is named by went along."""
+    old, new = document.central_name, answered.get("name")
+    return {
+        field: new if value == old and answered.get(field) == new else value
+        for field, value in (document.base or {}).items()
+    }
+
+
+def sent_values(request: Request) -> Json:
+    """The values that went over the line, in the central's names."""
+    body = json.loads(request.wire.body) if request.wire and request.wire.body else {}
+    return {field: value for field, value in body.items() if field not in ("modified", "docstatus", "name")}
+
+
+_Record = Callable[[Answers, Request, Outcome], Result]
+
+_BY_VERDICT: Mapping[Verdict, _Record] = {
+    Verdict.APPLIED: Answers._applied,
+    Verdict.STALE: Answers._stale,
+    Verdict.MISSING: Answers._missing,
+    Verdict.TAKEN: Answers._taken,
+    Verdict.WRONG_STATE: Answers._wrong_state,
+    Verdict.LINK_MISSING: Answers.link_missing,
+    Verdict.CONFLICT: Answers._said_to_conflict,
+    Verdict.REFUSED: Answers._refused,
+    Verdict.REFUSED_AT_ONCE: Answers._refused_at_once,
+    Verdict.NOT_NOW: Answers._not_now,
+    Verdict.CREDENTIALS: Answers._not_now,
+    Verdict.CONTENTION: Answers._contention,
+    Verdict.SERVER_ERROR: Answers._server_error,
+    Verdict.NOT_SENT: Answers._not_sent,
+    Verdict.UNANSWERED: Answers._in_doubt,
+    Verdict.CONFIGURATION: Answers._configuration,
+}

@@ -1,0 +1,235 @@
+"""What is fixed before a request's bytes leave: names, version, rows; and that it is marked as sent.
+
+`prepare` fixes it at the first send only; repeats send the same bytes. A document that was never sent is looked
+up by its name first. Source: semantics, "Delivery on a plain central" and "Order, identity, links".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from .answers import Answers
+from .booking import Booking, Result
+from .classify import Outcome, Verdict
+from .knowledge import Knowledge
+from .lookup import Lookup
+from .model import Document, Json, Link, Operation, Request, Status
+from .names import in_central_names
+from .ordering import Placer
+from .outgoing import DOCSTATUS, build_wire, has_rows, links_in_body, row_names
+from .ports import Ports
+from .transitions import move
+from .values import moved_fields
+
+__all__ = ["Preparation"]
+
+
+class _Held(Exception):
+    """The request cannot be sent as it is: a person is needed. Nothing left this site."""
+
+
+class _Gone(Exception):
+    """The document that the request is about is not at the central."""
+
+
+class _Unmade(Exception):
+    """What it links to is created by a later request."""
+
+
+class _Moved(Exception):
+    """The central's document changed in a synced field; `central` is how it stands."""
+
+    def __init__(self, central: Json) -> None:
+        super().__init__("moved")
+        self.central = central
+
+
+class Preparation:
+    """The steps of a run with one request before it is sent."""
+
+    def __init__(
+        self, ports: Ports, lookup: Lookup, knowledge: Knowledge, booking: Booking, answers: Answers
+    ) -> None:
+        self._ports = ports
+        self._store = ports.store
+        self._lookup = lookup
+        self._knowledge = knowledge
+        self._booking = booking
+        self._answers = answers
+        self._placer = Placer(ports.store, ports.ids)
+
+    def prepare(self, request: Request) -> Request | Result:
+        """The request with its bytes, or what became of it where nothing need or can be sent.
+
+        Raises CentralUnavailable where a look-up got no proper answer.
+        """
+        if request.wire is not None and request.operation not in (Operation.DELETE, Operation.RENAME):
+            return request  # these two carry no version: what they are about is compared before each send
+        with self._store.transaction():
+            document = self._store.document(request.line) if request.line else None
+        try:
+            return self._with_wire(request, document)
+        except _Held as held:
+            return self._booking.needs_attention(
+                request, Outcome(verdict=Verdict.REFUSED_AT_ONCE, message=str(held))
+            )
+        except _Unmade:
+            return self._answers.link_missing(request, Outcome(verdict=Verdict.LINK_MISSING))
+        except _Gone:
+            if request.operation is Operation.DELETE:
+                return self._answers.close(request, "gone already")
+            return self._booking.conflict(request, None)
+        except _Moved as moved:
+            return self._booking.conflict(request, moved.central)
+
+    def _with_wire(self, request: Request, document: Document | None) -> Request:
+        if document is None or request.operation is Operation.CALL:
+            return _built(request, None)
+        if request.operation is Operation.CREATE:
+            return _built(request, document, names=self._names(request))
+        if request.operation is Operation.RENAME and request.body.get("merge") and not request.overwrite:
+            raise _Held("Merging two documents cannot be undone: confirm it with Retry, or discard it.")
+        if not document.linked:
+            document = self._adopt_own(request, document)
+        central, version = None, self._version(request, document)
+        if (
+            version is None
+            or has_rows(request.body)
+            or request.operation in (Operation.DELETE, Operation.RENAME)
+        ):
+            central = self._lookup.fetch(document.doctype, str(document.central_name))
+            if central is None:
+                raise _Gone
+            document, version = self._under_version(request, document, central, version)
+        built = _built(request, document, names=self._names(request), version=version, central=central)
+        return replace(built, resource_version=version)
+
+    def _version(self, request: Request, document: Document) -> str | None:
+        """Our own newer answer comes before the version that the caller knew."""
+        given = request.resource_version
+        if given and not (document.touched_at and document.touched_at >= request.created_at):
+            return given
+        return document.version
+
+    def _under_version(
+        self, request: Request, document: Document, central: Json, version: str | None
+    ) -> tuple[Document, str]:
+        """The document as it stands, where no synced field of it moved since the version we know."""
+        now = str(central.get("modified") or "")
+        unknown = version is None and document.base is None
+        if now != version and not (unknown or request.overwrite) and self._knowledge.moved(document, central):
+            raise _Moved(central)
+        return self._knowledge.learn(request, document, version=now, base=central), now
+
+    def _adopt_own(self, request: Request, document: Document) -> Document:
+        """A document older than the app, before its first change: is the one of its name the same?
+
+        Its name is the one it had then: a later rename has moved `local_name` already.
+        """
+        name = request.resource_id or document.local_name
+        central = self._lookup.fetch(document.doctype, name)
+        if central is None:
+            if request.operation is Operation.DELETE:
+                raise _Gone
+            raise _Held(f"{document.doctype} {name} is not at the central. Send it whole, or discard this.")
+        message = self._knowledge.anothers(document.doctype, name, document.id)
+        if message:
+            raise _Held(message)
+        before = self._before(document, name, central)
+        if before is None:
+            schema = self._ports.policies.schema(document.doctype)
+            based = {field: central.get(field) for field in request.base or {}}
+            if moved_fields(request.base or {}, based, schema) and not request.overwrite:
+                raise _Moved(central)
+            return self._knowledge.learn(request, document, central_name=name)
+        if not self._lookup.same_document(before, central, document.doctype):
+            raise _Moved(central)
+        return self._link(request, document, before, central)
+
+    def _adopt_target(self, request: Request, link: Link, document: Document) -> str:
+        """The central's name of a document that is linked to and was never sent."""
+        with self._store.transaction():
+            if self._placer.open_creator(link, request) is not None:
+                raise _Unmade
+        central = self._lookup.fetch(link.doctype, link.name)
+        if central is None:
+            raise _Held(f"{link.doctype} {link.name}, which it links to, is not at the central.")
+        message = self._knowledge.anothers(link.doctype, link.name, document.id)
+        if message:
+            raise _Held(message)
+        before = self._before(document, link.name, central)
+        if before is not None and not self._lookup.same_document(before, central, link.doctype):
+            raise _Held(f"{link.doctype} {link.name}, which it links to, is another document at the central.")
+        return str(self._link(request, document, before or central, central).central_name)
+
+    def _link(self, request: Request, document: Document, before: Json, central: Json) -> Document:
+        """The same document, as it was here before its open changes. Where the central's differs already, its
+        version counts as not known, so that its next change finds out."""
+        known = self._knowledge.as_known(document, central, before, version=None)
+        return self._knowledge.learn(
+            request, document, central_name=str(central["name"]), rows=row_names(before, central, {}), **known
+        )
+
+    def _before(self, document: Document, name: str, central: Json) -> dict[str, Any] | None:
+        """The branch's document as it was before its open requests, in the central's names; None where the branch
+        keeps no documents. `central` tells which field is the one that it is named by."""
+        with self._store.transaction():
+            local = self._knowledge.local(document)
+            later = self._store.open_in_line(document.id)
+            last = later[0] if later else None
+            if local is None and last is not None and last.operation is Operation.DELETE:
+                local = last.base
+            if local is None:
+                return None
+            before = {**local, "name": name}
+            for request in later:
+                moved = (
+                    {"docstatus": DOCSTATUS[request.operation] - 1} if request.operation in DOCSTATUS else {}
+                )
+                before |= {**(request.base or {}), **moved}
+                if request.operation is Operation.RENAME:
+                    new_name = request.body["new_name"]
+                    named_by = [field for field, value in before.items() if value == new_name]
+                    before |= {field: name for field in named_by if central.get(field) == name}
+            return in_central_names(self._store, before, self._ports.policies.schema(document.doctype))
+
+    def _names(self, request: Request) -> dict[str, str]:
+        """The central's names of what the body links to, by path."""
+        names: dict[str, str] = {}
+        for link in links_in_body(request):
+            with self._store.transaction():
+                target = self._store.document(link.line) if link.line else None
+            if target is None or target.linked:
+                names[link.path] = (target.central_name if target else None) or link.name
+            elif self._ports.policies.policy(link.doctype).same_names:
+                names[link.path] = link.name
+            else:
+                names[link.path] = self._adopt_target(request, link, target)
+        return names
+
+    def mark(self, request: Request) -> Request:
+        """Written in a commit of its own, just before the bytes leave."""
+        with self._store.transaction():
+            marked = move(
+                request, Status.IN_FLIGHT, sent_at=self._store.now(), sends=request.sends + 1, refused=False
+            )
+            self._booking.save(marked)
+        return marked
+
+
+def _built(
+    request: Request,
+    document: Document | None,
+    *,
+    names: Mapping[str, str] | None = None,
+    version: str | None = None,
+    central: Json | None = None,
+) -> Request:
+    """With its bytes. One that none can be made of is held: it must not end the run again and again."""
+    try:
+        wire = build_wire(request, document, names=names or {}, version=version, central=central)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise _Held(f"Nothing can be sent for it ({type(error).__name__}). Discard it.") from error
+    return replace(request, wire=wire)
