@@ -9,6 +9,9 @@ OfflineSyncError
 │   └── TakesAlong        the step would take other requests along: show them, then confirm
 ├── CentralUnavailable    the line or the central cannot answer now: nothing is lost, go on when it can
 ├── Paused                sending is paused: resume first
+├── UnreadableMessage     a push or its answer is not what was agreed on: nothing of it was looked at
+│   ├── UnknownSchema     the other side speaks another version: update the older of the two
+│   └── MessageTooLarge   more bytes than allowed: send fewer requests at once
 ├── LeaseLost             another run took over: stop without recording anything
 └── LocalRefused          the branch's own rules refuse the values: leave the conflict open, show the reason
 """
@@ -23,12 +26,15 @@ __all__ = [
     "InvalidRequest",
     "LeaseLost",
     "LocalRefused",
+    "MessageTooLarge",
     "NotAllowed",
     "NotFound",
     "OfflineSyncError",
     "Paused",
     "SettingsError",
     "TakesAlong",
+    "UnknownSchema",
+    "UnreadableMessage",
 ]
 
 
@@ -66,6 +72,18 @@ class TakesAlong(NotAllowed):
 
 class Paused(OfflineSyncError):
     """Sending is paused until somebody resumes it."""
+
+
+class UnreadableMessage(OfflineSyncError, ValueError):
+    """What came over the line cannot be read; the text says where, and holds no values of documents."""
+
+
+class UnknownSchema(UnreadableMessage):
+    """A schema version that this side does not know."""
+
+
+class MessageTooLarge(UnreadableMessage):
+    """More bytes, packed or unpacked, or more requests than allowed."""
 
 
 class LeaseLost(OfflineSyncError):
