@@ -23,6 +23,8 @@ RUN = "erp_offline_sync.tasks.run_offline_sync"
 QUEUE = "long"
 PATIENCE = 0.02
 """Seconds that connecting, and each answer, may take."""
+PATIENCE_OF_A_PERSON = 2.0
+"""The same where somebody asked for a run: a busy machine is no reason to refuse that."""
 MARK_LASTS = 60
 """Seconds after which a mark no longer counts: the run it stood for was lost."""
 REST = 5.0
@@ -60,13 +62,14 @@ def enqueue_run(trigger="save", *, force=False, doctypes=None):
     """Put a run into the queue, at once; whether one is on its way now. Never raises.
 
     Nothing is queued where a run is on its way already, but for one that somebody forces or wants for some
-    doctypes only.
+    doctypes only. Redis is tried for a forced one even where it could not be reached a moment ago.
     """
     global _rests_until
-    if time.monotonic() < _rests_until:
+    if time.monotonic() < _rests_until and not force:
         return False
     try:
-        is_new = bool(_client().set(_mark(), 1, nx=True, ex=MARK_LASTS))
+        client = _client(PATIENCE_OF_A_PERSON if force else PATIENCE)
+        is_new = bool(client.set(_mark(), 1, nx=True, ex=MARK_LASTS))
     except Exception as error:
         _rests_until = time.monotonic() + REST
         _log("Redis cannot be reached; the scheduler's next tick sends what waits", error)
@@ -104,7 +107,7 @@ def _mark():
     return f"rq:offline-sync-wake:{get_bench_id()}:{frappe.local.site}"
 
 
-def _client():
+def _client(patience=PATIENCE):
     conf = frappe.conf
     if conf.get("redis_queue_sentinel_enabled"):
         from frappe.utils.background_jobs import get_redis_conn
@@ -113,14 +116,14 @@ def _client():
     user = password = None
     if conf.get("use_rq_auth"):
         user, password = conf.get("rq_username") or get_bench_id(), conf.get("rq_password")
-    key = (conf.redis_queue, user, password)
+    key = (conf.redis_queue, user, password, patience)
     if key not in _clients:
         _clients[key] = redis.Redis.from_url(
             conf.redis_queue,
             username=user,
             password=password,
-            socket_connect_timeout=PATIENCE,
-            socket_timeout=PATIENCE,
+            socket_connect_timeout=patience,
+            socket_timeout=patience,
             retry=Retry(NoBackoff(), 0),
         )
     return _clients[key]

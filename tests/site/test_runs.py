@@ -84,6 +84,14 @@ def test_redis_down_neither_fails_nor_delays_a_save_and_the_next_tick_sends_it(
     assert titles_at(central) == expected(1)
 
 
+def test_whoever_asks_for_a_run_gets_it_right_after_redis_was_away(rig, branch, settings, redis_down):
+    settings(sync_on_save=1)
+    with redis_down("queue"):
+        branch.run(make_notes, 1)
+    branch.call("erp_offline_sync.api.force_sync")
+    assert len(rig.redis("KEYS", "rq:job:*offline-sync*")) == 1
+
+
 def test_a_worker_stopped_during_a_run_leaves_its_outbox_in_order(branch, central, connected, worker):
     with central.hanging():
         # In a process of its own: one that has just seen Redis down does not try again for some seconds.

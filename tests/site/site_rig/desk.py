@@ -90,6 +90,8 @@ class Desk:
         """Load the Desk anew; on those that serve it elsewhere this address leads there."""
         self.browser.go(self._rig.branch.url + "/app/offline-sync")
         self.settle()
+        # Frappe's workspace looks its page up by the route: on the way to another page it would find none.
+        self.browser.wait("return !!document.querySelector('#editorjs .ce-block')", timeout=60)
 
     def load_with_events(self) -> None:
         """Load it so that it surely hears events. Where the last page of a site leaves just as the next one comes,
