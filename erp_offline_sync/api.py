@@ -17,6 +17,7 @@ from erp_offline_sync import bootstrap, permissions, settings, tasks, wakeup
 from erp_offline_sync.adapters.hook_resolvers import keep_hook, kept_hooks, remove_hook
 from erp_offline_sync.adapters.system_clock import SystemIds
 from erp_offline_sync.doctor import connection_checks, site_checks
+from erp_offline_sync.endpoints import needs_all_parameters
 from erp_offline_sync.engine import actions, status
 from erp_offline_sync.engine.calls import queued_call
 from erp_offline_sync.engine.config import parse
@@ -126,6 +127,7 @@ def force_sync(doctypes: str | list | None = None) -> dict[str, Any]:
 
 
 @frappe.whitelist(methods=["POST"])
+@needs_all_parameters
 def pause(reason: str) -> dict[str, Any]:
     """Send nothing until `resume`; capture goes on."""
     _managers_only()
@@ -171,6 +173,7 @@ def _pending():
 
 
 @frappe.whitelist(methods=["POST"])
+@needs_all_parameters
 def resolve_conflict(conflict_id: str, resolution: str, values: str | dict | None = None) -> dict[str, Any]:
     """Decide a conflict: local_wins, server_wins or skip."""
     _readers_only()
@@ -198,6 +201,7 @@ def resolve_conflict(conflict_id: str, resolution: str, values: str | dict | Non
 
 
 @frappe.whitelist(methods=["POST"])
+@needs_all_parameters
 def clear_old_requests(days: int) -> int:
     """Delete ended requests older than so many days; held and waiting ones never. Answers how many."""
     _managers_only()
@@ -205,6 +209,7 @@ def clear_old_requests(days: int) -> int:
 
 
 @frappe.whitelist(methods=["POST"])
+@needs_all_parameters
 def retry(name: str) -> dict[str, Any]:
     """Send a request again, with all its retries."""
     _request_to_decide_on(name)
@@ -214,10 +219,11 @@ def retry(name: str) -> dict[str, Any]:
 
 
 @frappe.whitelist(methods=["POST"])
+@needs_all_parameters
 def discard(name: str, reason: str, take_along: bool | int = False) -> list[str]:
     """End a request unsent, for good. Later requests of its document go along once `take_along` confirms it."""
     _request_to_decide_on(name)
-    return _told(
+    gone = _told(
         actions.discard,
         _unconnected(),
         name,
@@ -225,9 +231,12 @@ def discard(name: str, reason: str, take_along: bool | int = False) -> list[str]
         by=frappe.session.user,
         take_along=bool(int(take_along)),
     )
+    wakeup.enqueue_run(trigger="person")
+    return gone
 
 
 @frappe.whitelist(methods=["POST"])
+@needs_all_parameters
 def send_whole(name: str) -> dict[str, Any]:
     """For a document that is not at the central: create it there as it stands here."""
     _request_to_decide_on(name)
@@ -237,6 +246,7 @@ def send_whole(name: str) -> dict[str, Any]:
 
 
 @frappe.whitelist()
+@needs_all_parameters
 def explain(name: str) -> str:
     """One line: why a request has not been sent, and when it will be."""
     _readers_only()
@@ -249,6 +259,7 @@ def explain(name: str) -> str:
 
 
 @frappe.whitelist(methods=["POST"])
+@needs_all_parameters
 def enqueue_request(
     method: str,
     path: str,
@@ -329,6 +340,7 @@ def _may_call(path, values):
 
 
 @frappe.whitelist(methods=["POST"])
+@needs_all_parameters
 def register_conflict_hook(doctype: str, path: str) -> dict[str, Any]:
     """Keep a conflict hook, given as a dotted path, for all processes of this site."""
     _managers_only()
@@ -354,6 +366,7 @@ def _attribute(path):
 
 
 @frappe.whitelist(methods=["POST"])
+@needs_all_parameters
 def unregister_conflict_hook(doctype: str) -> bool:
     """Whether the site kept a hook for the doctype."""
     _managers_only()

@@ -12,6 +12,7 @@ from frappe import _
 from frappe.model.db_query import DatabaseQuery
 from frappe.permissions import get_role_permissions
 
+from erp_offline_sync.endpoints import needs_all_parameters
 from erp_offline_sync.policies import OUR_MODULE, SETUP_MODULES
 
 MANAGER = "Offline Sync Manager"
@@ -70,6 +71,7 @@ def query_conditions(user=None, doctype=None):
 
 
 @frappe.whitelist()
+@needs_all_parameters
 def get_count(
     doctype: str, filters: str | dict | list | None = None, debug: bool = False, cache: bool = False
 ) -> int | None:

@@ -118,13 +118,13 @@ def test_the_demo_and_the_command_need_no_frappe() -> None:
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
-def has_whitelisted(tree: ast.Module) -> bool:
-    return any(
-        ast.unparse(decorator).startswith("frappe.whitelist")
+def whitelisted(tree: ast.Module) -> list[ast.FunctionDef]:
+    return [
+        node
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef)
-        for decorator in node.decorator_list
-    )
+        and any(ast.unparse(decorator).startswith("frappe.whitelist") for decorator in node.decorator_list)
+    ]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(APP).as_posix())
@@ -133,10 +133,19 @@ def test_annotations_are_real_where_frappe_reads_them_and_postponed_in_the_pure_
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
     inside = path.relative_to(APP).parts
-    if has_whitelisted(tree) or inside[0] in ("erp_offline_sync", "api.py"):
+    if whitelisted(tree) or inside[0] in ("erp_offline_sync", "api.py"):
         assert not imported
     if inside[0] in ("engine", "adapters", "testing") and path.name != "__init__.py":
         assert imported
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(APP).as_posix())
+def test_a_whitelisted_function_with_required_parameters_refuses_a_call_without_them(path: Path) -> None:
+    """Frappe would answer 500; tests/site calls each of them without."""
+    for function in whitelisted(ast.parse(path.read_text(encoding="utf-8"))):
+        decorators = [ast.unparse(decorator) for decorator in function.decorator_list]
+        if len(function.args.args) > len(function.args.defaults):
+            assert decorators[-1].endswith("needs_all_parameters"), function.name
 
 
 # Hooks

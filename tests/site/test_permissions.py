@@ -201,6 +201,38 @@ def test_a_whitelisted_function_answers_those_who_may_call_it_and_no_one_else(na
         assert people["manager"].get(path, params=endpoint.given(stock)).status_code == 403
 
 
+def required_parameters() -> dict[str, list[str]]:
+    """Runs on the branch: of each whitelisted function of the package."""
+    import inspect
+
+    import frappe
+
+    return {
+        f"{function.__module__}.{function.__qualname__}": [
+            name
+            for name, each in inspect.signature(function).parameters.items()
+            if each.default is each.empty
+        ]
+        for function in frappe.whitelisted
+        if function.__module__.split(".")[0] == "erp_offline_sync"
+    }
+
+
+def test_a_call_without_a_required_parameter_is_refused_by_its_name(branch, people):
+    branch.run(whitelisted_functions)
+    lacking = {name: names for name, names in branch.run(required_parameters).items() if names}
+    assert len(lacking) > 8
+    for name, parameters in lacking.items():
+        answer = people["manager"].post(f"/api/method/{name}", json={})
+        assert answer.status_code == 417, (name, answer.text[-400:])
+        assert f"Missing: {', '.join(parameters)}." in answer.text, (name, answer.text[-400:])
+    answer = people["manager"].post(
+        "/api/method/erp_offline_sync.api.resolve_conflict", json={"conflict_id": "x"}
+    )
+    assert (answer.status_code, "Missing: resolution." in answer.text) == (417, True)
+    assert branch.count("Error Log") == 0
+
+
 # ---------------------------------------------------------------- rows about documents
 
 ABOUT = {
