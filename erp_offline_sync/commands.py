@@ -29,8 +29,12 @@ def _on_site(context, work):
         click.echo("Name one site: bench --site SITE offline-sync …", err=True)
         return WRONG_USAGE
     (site,) = sites
-    frappe.init(site=site)
-    frappe.connect()
+    try:
+        frappe.init(site=site)
+        frappe.connect()
+    except frappe.IncorrectSitePath:
+        click.echo(f"There is no site {site} on this bench.", err=True)
+        return REFUSED
     try:
         if "erp_offline_sync" not in frappe.get_installed_apps():
             click.echo(
@@ -349,7 +353,7 @@ def _open_in_full():
 @click.option("--all", "everything", is_flag=True, help="Every request that needs attention.")
 def retry(names, everything):
     """Send requests again, with all their retries."""
-    from erp_offline_sync import bootstrap
+    from erp_offline_sync import bootstrap, wakeup
     from erp_offline_sync.engine import actions
     from erp_offline_sync.engine.model import Status
 
@@ -360,6 +364,7 @@ def retry(names, everything):
         names = [request.id for request in held]
     for name in names:
         click.echo(f"{name} {actions.retry(ports, name, by=_by()).status.value}")
+    wakeup.enqueue_run(trigger="person")
     return DONE
 
 
@@ -369,11 +374,12 @@ def retry(names, everything):
 @click.option("--take-along", is_flag=True, help="Discard later requests of the same document as well.")
 def discard(name, reason, take_along):
     """End a request unsent, for good."""
-    from erp_offline_sync import bootstrap
+    from erp_offline_sync import bootstrap, wakeup
     from erp_offline_sync.engine import actions
 
     ports = bootstrap.site(connected=False).ports
     gone = actions.discard(ports, name, reason=reason, by=_by(), take_along=take_along)
+    wakeup.enqueue_run(trigger="person")
     click.echo("\n".join(f"{each} Discarded" for each in gone))
     return DONE
 
@@ -396,12 +402,13 @@ def pause(reason):
 @_command("resume")
 def resume():
     """End a pause."""
-    from erp_offline_sync import tasks
+    from erp_offline_sync import tasks, wakeup
     from erp_offline_sync.engine import status
 
     store = tasks.own_store()
     with store.transaction():
         was = status.resume(store)
+    wakeup.enqueue_run(trigger="person")
     click.echo("Resumed." if was else "It was not paused.")
     return DONE
 
@@ -430,11 +437,12 @@ def conflicts(limit, as_json):
 @click.argument("resolution", type=click.Choice(["local_wins", "server_wins", "skip"]))
 def resolve(name, resolution):
     """Decide a conflict."""
-    from erp_offline_sync import bootstrap
+    from erp_offline_sync import bootstrap, wakeup
     from erp_offline_sync.engine.model import Resolution
 
     engine = bootstrap.site(connected=False).engine
     engine.resolutions.apply(name, Resolution(resolution), by=_by(), reason="decided by a person")
+    wakeup.enqueue_run(trigger="person")
     click.echo(f"{name} {resolution}")
     return DONE
 

@@ -48,7 +48,8 @@ def bench_helper(words: list[str], output: str) -> None:
     frappe.destroy()
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{output}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    sys.argv = ["bench", "frappe", "--site", site, *words]
+    named = [] if words[0] == "--site" else ["--site", site]
+    sys.argv = ["bench", "frappe", *named, *words]
     code = 0
     try:
         main()
@@ -211,6 +212,51 @@ def test_what_needs_a_person_is_retried_or_discarded(branch, central, connected,
     assert parsed("status")[1]["totals"]["discarded"] == 2, "the ledger counts what was purged"
 
 
+def is_woken(rig: Any) -> bool:
+    """Whether a run was put into the queue since this was asked last."""
+    marks = rig.redis("KEYS", "rq:offline-sync-wake:*")
+    rig.redis("FLUSHALL")
+    return bool(marks)
+
+
+def test_what_a_person_does_wakes_a_run(rig, branch, central, settings, bench):
+    """From the shell and from the Desk: nobody waits for the next tick to see what became of it."""
+    settings(default_strategy="Manual", sync_on_save=0)
+    manager = branch.user("manager@shop.example", "Shop User", "Offline Sync Manager")
+    notes = [branch.insert({"doctype": "Shop Note", "title": "both"})["name"] for _ in range(2)]
+    branch.sync()
+    for there in central.documents("Shop Note"):
+        central.save("Shop Note", there["name"], category="B")
+    for name in notes:
+        branch.save("Shop Note", name, category="A")
+    old = [make_older(branch, {"doctype": "Shop Note", "title": f"old {n}"})["name"] for n in range(2)]
+    for name in old:
+        branch.save("Shop Note", name, title="new")
+    branch.sync()
+    held = [row["name"] for row in requests_of(branch, status="Needs Attention")]
+    conflicts = [row["name"] for row in branch.documents("Sync Conflict")]
+    assert (len(held), len(conflicts)) == (2, 2)
+    is_woken(rig)
+    for words in (
+        ("retry", held[0]),
+        ("discard", held[0], "--reason", "typed twice"),
+        ("resolve", conflicts[0], "local_wins"),
+        ("resume",),
+    ):
+        assert bench(*words)[0] == DONE
+        assert is_woken(rig), words
+    for function, given in (
+        ("retry", {"name": held[1]}),
+        ("discard", {"name": held[1], "reason": "typed twice"}),
+        ("resolve_conflict", {"conflict_id": conflicts[1], "resolution": "local_wins"}),
+        ("resume", {}),
+    ):
+        assert manager.post(f"/api/method/erp_offline_sync.api.{function}", json=given).ok, function
+        assert is_woken(rig), function
+    assert bench("status")[0] == DONE
+    assert not is_woken(rig)
+
+
 def test_conflicts_are_listed_and_decided(branch, central, settings, bench, parsed):
     settings(default_strategy="Manual")
     note = branch.insert({"doctype": "Shop Note", "title": "both"})["name"]
@@ -258,6 +304,11 @@ def test_another_site_or_none_is_told_how_to_go_on(branch, central):
     without = central.bench("offline-sync", "status", check=False)
     assert without.returncode == REFUSED
     assert f"bench --site {central.name} install-app erp_offline_sync" in without.stderr
+    asked = ["--site", "nosuch.localhost", "offline-sync", "status"]
+    output = branch.scratch("bench")
+    assert branch.start(bench_helper, asked, str(output)).join() == REFUSED
+    out, err = (Path(f"{output}.{name}").read_text() for name in ("out", "err"))
+    assert (out, err) == ("", "There is no site nosuch.localhost on this bench.\n")
 
 
 # ---------------------------------------------------------------- the console
