@@ -86,10 +86,15 @@ class SyncEngine:
         """
         if force:
             self._refuse_where_paused()
-        report = self._run_once(budget, linger, linger_offline, doctypes, force)
+        started = self._ports.clock.monotonic()
+        self._until = started + budget
+        self._stats, self._total = Stats(), 0
+        report = self._run_once(started, linger, linger_offline, doctypes, force)
         if report.reason == "done" and self._came_meanwhile():
             # A save that came just before the lease was given back woke nobody.
-            report = self._run_once(budget, linger, linger_offline, doctypes, False)
+            again = self._run_once(started, linger, linger_offline, doctypes, False)
+            if again.reason != "busy":
+                report = again
         return report
 
     def _refuse_where_paused(self) -> None:
@@ -104,18 +109,15 @@ class SyncEngine:
 
     def _run_once(
         self,
-        budget: float,
+        started: float,
         linger: float,
         linger_offline: float,
         doctypes: Collection[str] | None,
         force: bool,
     ) -> RunReport:
-        clock = self._ports.clock
-        started = clock.monotonic()
+        """From taking the lease to giving it back. What is counted is of the whole run, which began at `started`."""
         if not self._take_lease():
             return RunReport(reason="busy")
-        self._stats, self._total = Stats(), 0
-        self._until = started + budget
         try:
             self._begin()
             if force:

@@ -13,7 +13,7 @@ from erp_offline_sync.engine.config import Config
 from erp_offline_sync.engine.errors import Paused
 from erp_offline_sync.engine.events import OUTCOME, PROGRESS, STATE_CHANGED
 from erp_offline_sync.engine.model import Operation, Policy, Reply, Status
-from erp_offline_sync.engine.status import LAST_SYNC, PENDING_COUNT, RUN_STARTED, pause, resume
+from erp_offline_sync.engine.status import LAST_SYNC, PENDING_COUNT, RUN_STARTED, pause, resume, sync_status
 from erp_offline_sync.engine.sync import LEASE_MARGIN, SyncEngine
 
 CUSTOMER = {"customer": "Customer"}
@@ -184,8 +184,27 @@ def test_a_save_just_before_the_lease_is_given_back_is_seen(branch: Branch) -> N
         release(lease)
 
     branch.store.release_lease = too_late  # type: ignore[method-assign]
-    branch.run()
+    branch.create("Customer", "C-1")
+    report = branch.run()
     assert branch.status(late[0]) is Status.SYNCED
+    assert (report.reason, report.stats.success) == ("done", 2), "both parts are one run"
+    with branch.store.transaction():
+        assert sync_status(branch.store)["stats"]["successCount"] == 2
+
+
+def test_what_another_run_took_on_meanwhile_does_not_change_what_this_one_did(branch: Branch) -> None:
+    """It came too late to wake anybody, and another run has the lease when this one looks once more."""
+    release = branch.store.release_lease
+
+    def overtaken(lease: Any) -> None:
+        branch.create("Customer", "C-9")
+        release(lease)
+        assert branch.store.acquire_lease("other", 60.0)
+
+    branch.store.release_lease = overtaken  # type: ignore[method-assign]
+    branch.create("Customer", "C-1")
+    report = branch.run()
+    assert (report.reason, report.stats.success) == ("done", 1)
 
 
 def test_only_the_chosen_doctypes_go_and_nothing_is_waited_for(branch: Branch) -> None:
