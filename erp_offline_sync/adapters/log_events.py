@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 
@@ -20,8 +21,15 @@ class LogEvents:
 
     def publish(self, event: str, payload: Json) -> None:
         if event == OUTCOME:
-            pairs = (f"{key}={value}" for key, value in payload.items() if value is not None)
+            pairs = (f"{key}={_word(value)}" for key, value in payload.items() if value is not None)
             self._logger.info("%s", " ".join(pairs))
+
+
+def _word(value: object) -> str:
+    """As it is where it is one word; else in quotes, as JSON, so that the line falls apart into its pairs again."""
+    text = str(value)
+    is_word = text.isprintable() and not any(mark in text for mark in ' "=') and text != ""
+    return text if is_word else json.dumps(text)
 
 
 class CallEvents:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -29,6 +31,17 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 def test_an_outcome_is_one_line_of_pairs_without_what_is_not_known(log: pytest.LogCaptureFixture) -> None:
     LogEvents(LOGGER).publish(OUTCOME, {"request": "r1", "http_status": 417, "next": None})
     assert log.messages == ["request=r1 http_status=417"]
+
+
+def test_a_value_that_is_not_one_word_stands_in_quotes(log: pytest.LogCaptureFixture) -> None:
+    """What reads the log by its pairs finds the same values again."""
+    told = {"doctype": "Sales Invoice", "why": 'said "no"', "note": "a=b\nc", "next": ""}
+    LogEvents(LOGGER).publish(OUTCOME, {"request": "r1", **told})
+    (line,) = log.messages
+    assert line.startswith('request=r1 doctype="Sales Invoice" why="said \\"no\\"" ')
+    assert "\n" not in line
+    pairs = re.findall(r'(\w+)=("(?:[^"\\]|\\.)*")', line)
+    assert {key: json.loads(value) for key, value in pairs} == told
 
 
 @pytest.mark.parametrize("event", [STATE_CHANGED, PROGRESS, "anything else"])
