@@ -106,6 +106,11 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--keep", action="store_true", help="leave the sites up after the tests, until Ctrl-C"
     )
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="run tests that failed a second time, and name those that passed only then",
+    )
     parser.add_argument("--fresh", action="store_true", help="make the sites anew")
     words = sys.argv[1:] if argv is None else argv
     split = words.index("--") if "--" in words else len(words)
@@ -144,6 +149,7 @@ def _run_part(shadow: Shadow, options: argparse.Namespace, *, erpnext: bool, say
     arguments += ["-k", options.expression] if options.expression else []
     arguments += [*(["-x"] if options.exit_first else []), *options.pytest]
     code, report = shadow.run_tests(sites, arguments)
+    unsteady = _second_look(shadow, sites, report, say) if options.again else []
     counts = Counter(report["outcomes"].values())
     # 0: all passed, 1: some failed (they are counted); anything else, or a file that could not be collected,
     # means that tests are missing from the count.
@@ -155,9 +161,24 @@ def _run_part(shadow: Shadow, options: argparse.Namespace, *, erpnext: bool, say
     return {
         **{kind: counts[kind] for kind in ("passed", "failed", "skipped")},
         **({"broken": broken} if broken else {}),
+        **({"passed_only_again": unsteady} if unsteady else {}),
         **({"left_out": [_DESK_TESTS]} if lacking and not erpnext else {}),
         "tests": sorted(report["outcomes"]),
     }
+
+
+def _second_look(shadow: Shadow, sites: dict[str, Any], report: dict[str, Any], say: Any) -> list[str]:
+    """Run what failed once more, by itself; the names of those that passed then, which count as passed."""
+    failed = sorted(name for name, outcome in report["outcomes"].items() if outcome == "failed")
+    if not failed:
+        return []
+    say(f"a second look at {len(failed)} that failed")
+    _, again = shadow.run_tests(sites, [str(shadow.copy / name) for name in failed])
+    passed = [name for name in failed if again["outcomes"].get(name) == "passed"]
+    report["outcomes"].update(dict.fromkeys(passed, "passed"))
+    for name in passed:
+        say(f"passed only the second time: {name}")
+    return passed
 
 
 def _below_root(path: str) -> Path:
