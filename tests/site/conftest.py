@@ -33,7 +33,7 @@ def _let_go():
 
 @pytest.fixture(scope="session")
 def rig():
-    """The whole rig: both sites, Redis, and `service()` for what can be started and stopped."""
+    """The whole rig: the sites, Redis, and `service()` for what can be started and stopped."""
     from site_rig.client import Rig
 
     rig = Rig()
@@ -53,11 +53,17 @@ def central(rig):
     return rig.central
 
 
+@pytest.fixture(scope="session")
+def companion(rig):
+    """A second central, with the app installed, as other processes see it."""
+    return rig.companion
+
+
 @pytest.fixture(autouse=True)
 def _services_up_again(rig):
     """A test may leave a web server or a Redis down; the next one finds them up."""
     yield
-    for name in ("redis_cache", "redis_queue", "branch_web", "central_web"):
+    for name in ("redis_cache", "redis_queue", *(f"{site.role}_web" for site in rig.sites)):
         if rig.service("pid", name) is None:
             rig.service("start", name)
 

@@ -1,4 +1,4 @@
-"""The tests' side of a rig: two sites, each with processes, a web server and REST, and what can be broken."""
+"""The tests' side of a rig: its sites, each with processes, a web server and REST, and what can be broken."""
 
 from __future__ import annotations
 
@@ -32,7 +32,15 @@ POLICIES: tuple[Json, ...] = (
 )
 _SYNC_JOB = "erp_offline_sync.tasks.run_offline_sync"
 # What tests leave on a site, emptied before and after each test that asks for it.
-_OURS = ("Offline Request", "Offline Request Link", "Synced Document", "Sync Conflict", "Sync Metadata")
+_OURS = (
+    "Offline Request",
+    "Offline Request Link",
+    "Synced Document",
+    "Sync Conflict",
+    "Sync Metadata",
+    "Sync Receipt",
+    "Sync Origin",
+)
 _TRADED = ("Shop Sale", "Shop Sale Item", "Shop Customer", "Shop Item", "Shop Note", "ToDo", "Error Log")
 
 
@@ -56,6 +64,11 @@ class Rig:
         self.sites_path = self.facts["sites_path"]
         self.branch = SiteProcess(self, "branch")
         self.central = SiteProcess(self, "central")
+        self.companion = SiteProcess(self, "companion") if "companion" in self.facts["sites"] else None
+
+    @property
+    def sites(self) -> list[SiteProcess]:
+        return [site for site in (self.branch, self.central, self.companion) if site]
 
     def service(self, do: str, name: str, number: int = signal.SIGTERM) -> int | None:
         """start, stop (by that signal; SIGKILL takes its children too), pause (hang), resume, or pid."""
@@ -83,7 +96,7 @@ class Rig:
 
     def empty(self) -> None:
         """No request, no test document, no job and no wake mark anywhere."""
-        for site in (self.branch, self.central):
+        for site in self.sites:
             site.run(empty_tables, [*_OURS, *_TRADED])
         self.redis("FLUSHALL")
 
@@ -99,8 +112,8 @@ class Rig:
         self.branch.run(save_settings, {**SETTINGS, **central, **values, "policies": list(rows)})
 
     def close(self) -> None:
-        self.branch.close()
-        self.central.close()
+        for site in self.sites:
+            site.close()
         self._control_lines.close()
         self._control.close()
 
@@ -144,7 +157,7 @@ def save_settings(values: Json) -> None:
 
 
 class Worker:
-    """The bench's background worker, for both sites."""
+    """The bench's background worker, for all sites."""
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
@@ -279,7 +292,7 @@ class _Agent:
 
 
 class SiteProcess:
-    """One of the two sites, as other processes see it: nothing here shares a transaction with the test."""
+    """One of the sites, as other processes see it: nothing here shares a transaction with the test."""
 
     _numbers = itertools.count(1)
 

@@ -134,8 +134,10 @@ def _run_bench(bench: Bench, checkout: Path, options: argparse.Namespace) -> dic
 
 
 def _run_part(shadow: Shadow, options: argparse.Namespace, *, erpnext: bool, say: Any) -> dict[str, Any]:
-    sites = shadow.ensure_sites(plans(erpnext))
-    shadow.services.start("branch_web", "central_web")
+    plan = plans(erpnext, companion=_asks_for_companion(shadow.copy, options, erpnext))
+    sites = shadow.ensure_sites(plan)
+    web = [f"{site.role}_web" for site in plan]
+    shadow.services.start(*web)
     say("sites are up: " + ", ".join(f"{role} {site['url']}" for role, site in sites.items()))
     arguments = [str(shadow.copy / _ERPNEXT_TESTS if erpnext else shadow.copy / _SITE_TESTS)]
     if options.paths and not erpnext:
@@ -157,7 +159,7 @@ def _run_part(shadow: Shadow, options: argparse.Namespace, *, erpnext: bool, say
     if options.keep:
         say("kept up; Ctrl-C ends everything")
         signal.pause()
-    shadow.services.stop("branch_web", "central_web", "worker", "scheduler")
+    shadow.services.stop(*web, "worker", "scheduler")
     return {
         **{kind: counts[kind] for kind in ("passed", "failed", "skipped")},
         **({"broken": broken} if broken else {}),
@@ -179,6 +181,14 @@ def _second_look(shadow: Shadow, sites: dict[str, Any], report: dict[str, Any], 
     for name in passed:
         say(f"passed only the second time: {name}")
     return passed
+
+
+def _asks_for_companion(copy: Path, options: argparse.Namespace, erpnext: bool) -> bool:
+    """Whether a chosen test file names the fixture; all of them are chosen where no path was given."""
+    folder = copy / (_ERPNEXT_TESTS if erpnext else _SITE_TESTS)
+    chosen = [copy / str(_below_root(path)).partition("::")[0] for path in options.paths] or [folder]
+    files = [file for path in chosen for file in ([path] if path.is_file() else path.rglob("test_*.py"))]
+    return any("companion" in file.read_text(encoding="utf-8") for file in files)
 
 
 def _below_root(path: str) -> Path:

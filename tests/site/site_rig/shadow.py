@@ -52,7 +52,7 @@ class RigFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class SitePlan:
-    """One of the two sites of a rig: what it is called, when it is, and what is installed on it."""
+    """One of the sites of a rig: what it is called, when it is, and what is installed on it."""
 
     role: str
     name: str
@@ -60,9 +60,16 @@ class SitePlan:
     apps: tuple[str, ...]
 
 
-def plans(erpnext: bool) -> tuple[SitePlan, ...]:
-    """The branch has the app; the central has not: it answers plain REST, as a central of strangers would."""
+def plans(erpnext: bool, *, companion: bool) -> tuple[SitePlan, ...]:
+    """The branch has the app; the central has not: it answers plain REST, as a central of strangers would. The
+    companion is a second central, with the app; left out where nothing asks for it, as it takes time to migrate."""
     suffix, business = ("-erpnext", ("erpnext",)) if erpnext else ("", ())
+    with_app = SitePlan(
+        role="companion",
+        name=f"companion{suffix}.localhost",
+        time_zone="America/New_York",
+        apps=(*business, TEST_APP, APP),
+    )
     return (
         SitePlan(
             role="branch",
@@ -76,6 +83,7 @@ def plans(erpnext: bool) -> tuple[SitePlan, ...]:
             time_zone="America/New_York",
             apps=(*business, TEST_APP),
         ),
+        *((with_app,) if companion else ()),
     )
 
 
@@ -244,7 +252,7 @@ class Shadow:
         return (self.copy / APP / "hooks.py").exists()
 
     def _choose_ports(self) -> None:
-        names = ["redis_cache", "redis_queue", "socketio", "chromedriver", "branch", "central"]
+        names = ["redis_cache", "redis_queue", "socketio", "chromedriver", "branch", "central", "companion"]
         names += ["mariadb"] if self.bench.database == "mariadb" else []
         while len(set(self.ports.values())) < len(names):
             self.ports = {name: services.free_port() for name in names}
