@@ -119,6 +119,7 @@ def site(
     from erp_offline_sync.adapters.frappe_meta import FrappeLocalDocuments, FrappePolicies
     from erp_offline_sync.adapters.frappe_store import FrappeStore
     from erp_offline_sync.adapters.hook_resolvers import SiteHooks
+    from erp_offline_sync.adapters.identity_file import IdentityFile
     from erp_offline_sync.adapters.realtime_events import RealtimeEvents
 
     values = settings.effective()
@@ -140,6 +141,7 @@ def site(
         ids=SystemIds(),
         control=control or StopFlag(),
         config=parse(values),
+        note=IdentityFile(frappe.local.site, frappe.get_site_path()),
     )
     return Assembled(engine=SyncEngine(ports, holder=_holder()), ports=ports)
 

@@ -447,6 +447,44 @@ def resolve(name, resolution):
     return DONE
 
 
+@_command("identity")
+@click.option("--copy", "answer", flag_value="copy", help="This site is a copy: it is no branch any more.")
+@click.option(
+    "--replacement",
+    "answer",
+    flag_value="replacement",
+    help="This site took the place of the branch, which sends no more.",
+)
+@_json
+def identity(answer, as_json):
+    """Which branch this site is. Where it may be a copy, nothing is sent until you say what it is; exits with 3."""
+    from erp_offline_sync import branch_identity
+
+    gone = branch_identity.decide(answer, by=_by()) if answer else 0
+    told = branch_identity.told()
+    asks = told["standing"] == "ask"
+    lines = [
+        f"Branch     {told['origin'] or 'has not sent yet'}",
+        f"Run        {told['run']}",
+        f"Site       {told['site']}, {told['path']}",
+    ]
+    if answer == "copy":
+        lines += [
+            f"Discarded  {gone} requests of the original",
+            "This site is no branch now: it has no key, and captures and sends nothing. To make it one of its own, "
+            "give it a user of its own at the central: offline-sync connect",
+        ]
+    if asks:
+        lines += [
+            f"Why asked  {told['why']}",
+            "Nothing is sent. Say which it is:",
+            "  --copy         the original goes on; this one ends the original's requests and forgets its key",
+            "  --replacement  the original is gone for good; this one goes on as the same branch",
+        ]
+    _print(told, as_json, lines)
+    return NEEDS_PERSON if asks else DONE
+
+
 @_command("purge")
 @click.option("--days", type=click.IntRange(0), default=7, show_default=True, help="Older than so many days.")
 def purge(days):

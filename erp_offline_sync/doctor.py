@@ -12,12 +12,13 @@ from urllib.parse import urlencode
 import frappe
 from frappe.utils import cint, get_system_timezone
 
-from erp_offline_sync import bootstrap, settings, tasks
+from erp_offline_sync import bootstrap, branch_identity, settings, tasks
 from erp_offline_sync.engine import status
 from erp_offline_sync.engine.classify import Verdict, read_probe
 from erp_offline_sync.engine.config import parse
 from erp_offline_sync.engine.errors import SettingsError
 from erp_offline_sync.engine.model import Status, Wire
+from erp_offline_sync.engine.origin import Standing
 from erp_offline_sync.indexes import missing_indexes
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
@@ -309,11 +310,28 @@ def _outbox(values: dict[str, Any]) -> Check:
     return Check("outbox", OK, f"{kept['pendingCount']} waiting, state {kept['state']}")
 
 
+def _identity(values: dict[str, Any]) -> Check:
+    told = branch_identity.told()
+    if told["standing"] == Standing.ASK.value:
+        return Check(
+            "identity",
+            PROBLEM,
+            f"This site may be a copy: {told['why']}. Nothing is sent.",
+            f"bench --site {frappe.local.site} offline-sync identity --copy, or --replacement",
+        )
+    if told["standing"] == Standing.RESTORED.value:
+        return Check(
+            "identity", WARNING, f"A restored backup: {told['why']}.", "The next run looks up what waits."
+        )
+    return Check("identity", OK, f"Branch {told['origin'] or 'that has not sent yet'}, run {told['run']}")
+
+
 _SITE: tuple[Callable[[dict[str, Any]], Check], ...] = (
     _scheduler,
     _tick,
     _workers,
     _indexes,
+    _identity,
     _outbox,
 )
 

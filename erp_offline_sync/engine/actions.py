@@ -12,16 +12,16 @@ from .booking import with_note
 from .coalesce import certainly_had_no_effect
 from .errors import InvalidRequest, NotAllowed, NotFound, TakesAlong
 from .line import BREAKER, kept_breaker
-from .model import Attempt, Document, Json, Operation, Readiness, Request, Status
+from .model import Attempt, Conflict, Document, Json, Operation, Readiness, Request, Status
 from .names import document_links, local_document
 from .ordering import CHANGES_IDENTITY, Placer
 from .outgoing import document_body
 from .paths import document_path
 from .ports import Ports, Store
 from .status import paused_by
-from .transitions import ENDS, begun_anew, move
+from .transitions import ENDS, OPEN, begun_anew, move
 
-__all__ = ["clear_old_requests", "discard", "explain", "retry", "send_whole"]
+__all__ = ["clear_old_requests", "discard", "discard_all", "explain", "retry", "send_whole"]
 
 _RETRYABLE = frozenset({Status.NEEDS_ATTENTION, Status.RETRY, Status.PENDING, Status.WAITING})
 _DISCARDABLE = _RETRYABLE | {Status.CONFLICT}
@@ -95,16 +95,33 @@ def discard(ports: Ports, request_id: str, *, reason: str, by: str, take_along: 
             _end_discarded(store, each, by, reason, now)
         conflict = store.pending_conflict(request.line or request.id)
         if conflict is not None and not store.open_in_line(conflict.line, limit=1):
-            store.put_conflict(
-                replace(
-                    conflict,
-                    resolution_status="resolved",
-                    resolved_by=by,
-                    resolved_at=now,
-                    reason=f"discarded: {reason}",
-                )
-            )
+            store.put_conflict(_closed(conflict, by, f"discarded: {reason}", now))
     return [each.id for each in [request, *later]]
+
+
+def discard_all(ports: Ports, *, reason: str, by: str) -> int:
+    """End every open request unsent, and close every conflict: they belong to the original of this copy. Answers
+    how many requests; may be broken off and called again."""
+    store, gone = ports.store, 0
+    if not (reason or "").strip() or not by:
+        raise InvalidRequest("Discarding needs a reason and a person.")
+    while True:
+        with store.transaction():
+            page = store.list_requests(statuses=OPEN, limit=_PURGED_AT_ONCE)
+            now = store.now()
+            for request in page:
+                if request.status in (Status.IN_FLIGHT, Status.IN_DOUBT):
+                    request = move(request, Status.NEEDS_ATTENTION, readiness=Readiness.READY)
+                _end_discarded(store, request, by, reason, now)
+            for conflict in [] if page else store.conflicts(limit=_ALL):
+                store.put_conflict(_closed(conflict, by, f"discarded: {reason}", now))
+        gone += len(page)
+        if not page:
+            return gone
+
+
+def _closed(conflict: Conflict, by: str, reason: str, now: datetime) -> Conflict:
+    return replace(conflict, resolution_status="resolved", resolved_by=by, resolved_at=now, reason=reason)
 
 
 def _end_discarded(store: Store, request: Request, by: str, reason: str, now: datetime) -> None:

@@ -191,7 +191,9 @@ class Answers:
         if central is None:
             return self._booking.conflict(request, None)
         wanted = DOCSTATUS.get(request.operation)
-        if (request.sends > 1 or wanted is not None) and self._arrived(request, document, central):
+        if (request.sends > 1 or request.may_have_arrived or wanted is not None) and self._arrived(
+            request, document, central
+        ):
             return self._arrived_before(request, document, central, outcome)
         if self._knowledge.moved(document, central):
             return self._booking.conflict(request, central)

@@ -20,8 +20,8 @@ _STILL = frozenset({Status.PENDING, Status.WAITING, Status.RETRY, Status.NEEDS_A
 
 
 def certainly_had_no_effect(request: Request) -> bool:
-    answered = request.refused and not request.may_have_arrived
-    return request.status in _STILL and (request.sends == 0 or answered)
+    known = request.sends == 0 or request.refused
+    return request.status in _STILL and known and not request.may_have_arrived
 
 
 def mergeable(first: Request, later: Request, blockers: Collection[Request]) -> bool:

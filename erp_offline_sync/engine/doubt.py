@@ -19,6 +19,7 @@ from .errors import LeaseLost
 from .lookup import Lookup
 from .model import Document, Json, Operation, Readiness, Request, Status
 from .ports import Ports
+from .preparation import Preparation
 from .transitions import move
 
 __all__ = ["Doubts"]
@@ -30,12 +31,15 @@ _FAR_BACK = timedelta(days=1)
 class Doubts:
     """Settles one In Doubt request at a time, under the run's lease token."""
 
-    def __init__(self, ports: Ports, booking: Booking, answers: Answers, lookup: Lookup) -> None:
+    def __init__(
+        self, ports: Ports, booking: Booking, answers: Answers, lookup: Lookup, preparation: Preparation
+    ) -> None:
         self._ports = ports
         self._store = ports.store
         self._booking = booking
         self._answers = answers
         self._lookup = lookup
+        self._preparation = preparation
 
     def settle(self, request: Request) -> Result:
         """Raises CentralUnavailable where the look-up got no proper answer; the request stays In Doubt."""
@@ -45,6 +49,12 @@ class Doubts:
                 return Result.NONE
             flying = move(current, Status.IN_FLIGHT, lease_token=self._booking.token)
             self._store.replace(flying)
+        if flying.unsure and flying.operation is Operation.CREATE:
+            # What it is compared with are the bytes that it would be sent as.
+            prepared = self._preparation.prepare(flying)
+            if isinstance(prepared, Result):
+                return prepared
+            flying = prepared
         return _BY_OPERATION[flying.operation](self, flying)
 
     def keep(self, request: Request, *, until: datetime | None = None) -> Result:
@@ -99,7 +109,7 @@ class Doubts:
 
     def _rename(self, request: Request) -> Result:
         document = self._document(request)
-        new_name = str(sent_values(request)["new_name"])
+        new_name = str({**request.body, **sent_values(request)}["new_name"])
         old = self._still_there(document)
         if old is None and self._lookup.fetch(document.doctype, new_name) is not None:
             return self._answers.record(request, Outcome(verdict=Verdict.APPLIED, name=new_name))

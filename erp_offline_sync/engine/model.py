@@ -227,6 +227,11 @@ class Request:
     def last_change(self) -> datetime:
         return self.changed_at or self.created_at
 
+    @property
+    def unsure(self) -> bool:
+        """Out of a restored backup: it may have been sent since, and is looked up before it goes."""
+        return self.may_have_arrived and self.sends == 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:

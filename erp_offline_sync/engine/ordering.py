@@ -66,6 +66,8 @@ class Placer:
             placed = move(
                 request, Status.WAITING, readiness=Readiness.READY, waits_for=blockers[0].id, waits_why=why
             )
+        elif request.unsure:
+            placed = move(request, Status.IN_DOUBT, readiness=Readiness.READY, sent_at=request.created_at)
         else:
             placed = move(request, Status.PENDING, readiness=Readiness.READY)
         self._store.replace(placed)

@@ -35,6 +35,7 @@ __all__ = [
     "Events",
     "Ids",
     "LocalDocuments",
+    "OriginNote",
     "Policies",
     "Ports",
     "Resolver",
@@ -102,6 +103,26 @@ class Central(Protocol):
     def instant(self, wall_clock: str) -> Instant | None:
         """A time of the central (text without a zone) brought to UTC and to this site's clock.
         None where the zone is not known. Sends nothing when the zone was learned before."""
+
+
+class OriginNote(Protocol):
+    """A text kept outside of the database and beside it, so that neither a copy of the site nor a restored backup
+    of its database goes unnoticed."""
+
+    @property
+    def site(self) -> str:
+        """The name of this site."""
+
+    @property
+    def path(self) -> str:
+        """Where this site is at home: the absolute path of its folder."""
+
+    def read(self) -> str | None:
+        """The text; None where there is none, or none that can be read."""
+
+    def write(self, text: str) -> None:
+        """It is on the disk when this returns; broken off, the old text or the new one is there whole. Raises
+        SettingsError where it cannot be written."""
 
 
 class Policies(Protocol):
@@ -299,3 +320,5 @@ class Ports:
     ids: Ids
     control: Control
     config: Config
+    note: OriginNote | None = None
+    """None where nothing is kept outside of the outbox."""

@@ -19,6 +19,7 @@ from .transitions import ledger
 
 __all__ = [
     "FAILED",
+    "IDENTITY_ASKS",
     "LAST_RUN",
     "LAST_STATS",
     "LAST_SYNC",
@@ -37,6 +38,8 @@ LAST_RUN = "last_run"
 RUN_STARTED = "run_started"
 PENDING_COUNT = "pending_count"
 PAUSED = "paused"
+IDENTITY_ASKS = "identity_asks"
+"""Why nothing is sent before a person has said whether this site is a copy or a replacement."""
 
 IDLE, SYNCING, FAILED = "idle", "syncing", "failed"
 
@@ -104,6 +107,7 @@ def sync_status(store: Store) -> dict[str, Any]:
         "daysOffline": round(days, 2) if days is not None and away else 0,
         "reason": reason,
         "line": breaker.state,
+        "identity": store.get_meta(IDENTITY_ASKS),
         "totals": {
             "captured": totals.captured,
             "applied": totals.applied,

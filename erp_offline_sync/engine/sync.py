@@ -23,6 +23,7 @@ from .line import PROPER, Line
 from .lookup import Lookup
 from .model import Lease, Readiness, Request, Status
 from .ordering import Placer
+from .origin import Origins
 from .ports import Ports
 from .preparation import Preparation
 from .resolution import Resolutions
@@ -56,13 +57,14 @@ class SyncEngine:
         self._store = ports.store
         self._holder = holder
         self.line = Line(ports)
+        self.origins = Origins(ports)
         lookup = Lookup(ports)
         self.resolutions = Resolutions(ports)
         self._booking = Booking(ports, self.line, self.resolutions)
         knowledge = Knowledge(ports, lookup, self._booking)
         self._answers = Answers(ports, self.line, lookup, knowledge, self._booking)
         self._preparation = Preparation(ports, lookup, knowledge, self._booking, self._answers)
-        self._doubts = Doubts(ports, self._booking, self._answers, lookup)
+        self._doubts = Doubts(ports, self._booking, self._answers, lookup, self._preparation)
         self._placer = Placer(ports.store, ports.ids)
         self._lease: Lease | None = None
         self._stats = Stats()
@@ -148,7 +150,8 @@ class SyncEngine:
             progressed = usable and (
                 self._settle_doubts(self.line.breaker.failed)
                 or self._send_batch(doctypes)
-                or (self.line.breaker.half_open and self._settle_doubts(()))
+                # Or what a restored backup holds, which became a doubt when it was placed.
+                or self._settle_doubts(())
             )
             if progressed:
                 idle_since = None
@@ -346,11 +349,13 @@ class SyncEngine:
     def _begin(self) -> None:
         with self._store.transaction():
             self._store.set_meta(RUN_STARTED, self._store.now().isoformat())
+        self.origins.begin()
         self.line.load()
         self._publish_state("syncing", "")
         self.resolutions.decide_forgotten()
 
     def _end(self, started: float, reason: str, *, failed: bool) -> None:
+        self.origins.end()
         elapsed = self._ports.clock.monotonic() - started
         self._stats = replace(self._stats, duration_ms=round(elapsed * 1000))
         with self._store.transaction():

@@ -21,7 +21,15 @@ _BY_PEOPLE = {Status.DISCARDED, Status.CONFLICT, Status.DECIDED}
 
 ALLOWED: Mapping[Status, frozenset[Status]] = {
     Status.PENDING: frozenset(
-        {Status.PENDING, Status.WAITING, Status.IN_FLIGHT, Status.MERGED, Status.NEEDS_ATTENTION, *_BY_PEOPLE}
+        {
+            Status.PENDING,
+            Status.WAITING,
+            Status.IN_FLIGHT,
+            Status.IN_DOUBT,
+            Status.MERGED,
+            Status.NEEDS_ATTENTION,
+            *_BY_PEOPLE,
+        }
     ),
     Status.WAITING: frozenset(
         {Status.PENDING, Status.WAITING, Status.MERGED, Status.NEEDS_ATTENTION, *_BY_PEOPLE}

@@ -13,7 +13,7 @@ from erp_offline_sync.engine.ports import Central, LocalDocuments, Policies, Por
 from erp_offline_sync.engine.registry import HookRegistry
 from erp_offline_sync.testing.clock import FrozenClock, SeededIds
 
-__all__ = ["MemoryDocuments", "RecordedEvents", "ports_around"]
+__all__ = ["MemoryDocuments", "MemoryNote", "RecordedEvents", "ports_around"]
 
 
 @dataclass
@@ -71,6 +71,21 @@ class MemoryDocuments:
         return {**row, "name": f"row-{self._rows}"}
 
 
+@dataclass
+class MemoryNote:
+    """The OriginNote port: what a folder beside the database would keep."""
+
+    site: str = "branch.example"
+    path: str = "/sites/branch.example"
+    text: str | None = None
+
+    def read(self) -> str | None:
+        return self.text
+
+    def write(self, text: str) -> None:
+        self.text = text
+
+
 def ports_around(
     store: Store,
     central: Central,
@@ -83,6 +98,7 @@ def ports_around(
     events: RecordedEvents | None = None,
     control: StopFlag | None = None,
     config: Config | None = None,
+    note: MemoryNote | None = None,
 ) -> Ports:
     """A whole set of ports for a test; what is not given is the standalone one."""
     return Ports(
@@ -96,4 +112,5 @@ def ports_around(
         ids=SeededIds(seed, clock),
         control=control or StopFlag(),
         config=config or Config(),
+        note=note,
     )

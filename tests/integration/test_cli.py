@@ -187,6 +187,7 @@ KEYS = {
     "daysOffline",
     "reason",
     "line",
+    "identity",
     "totals",
 }
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "conflicts": "3 where there are any",
     "resolve": "Decide a conflict",
     "purge": "Delete ended requests",
+    "identity": "Which branch this site is",
     "doctor": "1 where there is a problem",
 }
 

@@ -33,7 +33,7 @@ from erp_offline_sync.engine.sync import RunReport, SyncEngine
 from erp_offline_sync.engine.transitions import Ledger, ledger
 from erp_offline_sync.engine.values import moved_fields
 from erp_offline_sync.testing.clock import FrozenClock
-from erp_offline_sync.testing.doubles import MemoryDocuments, RecordedEvents, ports_around
+from erp_offline_sync.testing.doubles import MemoryDocuments, MemoryNote, RecordedEvents, ports_around
 from erp_offline_sync.testing.memory_store import MemoryStore
 from erp_offline_sync.testing.model_central import Fault, ModelCentral
 
@@ -339,6 +339,7 @@ def a_branch(
     documents: LocalDocuments | None = None,
     central: Callable[[Callable[[], datetime]], ModelCentral] | None = None,
     unique: Iterable[tuple[str, str]] = (),
+    note: MemoryNote | None = None,
 ) -> Branch:
     """`documents`: other ones than those that the saves are written to, such as none at all."""
     clock = FrozenClock()
@@ -357,6 +358,7 @@ def a_branch(
         events=events,
         control=control,
         config=config,
+        note=note,
     )
     engine = SyncEngine(ports, holder="test")
     return Branch(clock, store, there, here, events, registry, control, ports, engine)

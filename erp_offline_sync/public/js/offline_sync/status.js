@@ -53,6 +53,14 @@ function headline(answer) {
 	if (answer.reason === __("This site is not set up as a branch.")) {
 		return { title: __("Not set up"), detail: answer.reason, colour: "gray", unset: true };
 	}
+	if (answer.identity) {
+		const how = __("On the server: {0}", ["bench --site … offline-sync identity"]);
+		return {
+			title: __("A copy, or a replacement?"),
+			detail: `${answer.identity} ${how} ${kept}`,
+			colour: "red",
+		};
+	}
 	if (answer.reason.startsWith("paused by")) {
 		const detail = `${reason.charAt(0).toUpperCase()}${reason.slice(1)} ${kept}`;
 		return { title: __("Sending is paused"), detail, colour: "orange", paused: true };
