@@ -6,19 +6,21 @@ outlives a restart.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from till import ROOT, Till
+from killing import POINTS
+from till import KillingLab, NthWrite, Till
 
 from erp_offline_sync.adapters.sole_run import SoleRunStore
 from erp_offline_sync.adapters.system_clock import SystemClock
+from erp_offline_sync.testing.fault_proxy import POINTS as LINE_POINTS
+from erp_offline_sync.testing.fault_proxy import FaultProxy
 from erp_offline_sync.testing.shop import SHOP
 from erp_offline_sync.testing.stand_in import StandInCentral
 
@@ -363,37 +365,89 @@ def test_a_run_whose_process_is_gone_is_followed_at_once(till: Till) -> None:
     assert till.receipts() == ["R-1"]
 
 
+@pytest.fixture
+def lab(till: Till) -> Iterator[KillingLab]:
+    with closing(KillingLab(till)) as lab:
+        yield lab
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills by signal")
 def test_a_run_killed_between_any_two_of_its_steps_loses_and_doubles_nothing(
-    till: Till, monkeypatch: pytest.MonkeyPatch
+    till: Till, lab: KillingLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGKILL at every commit and around every call of the central, then one run more, over and over on one outbox."""
-    lab = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("killing.py"))],
-        env={**os.environ, **till.env, "PYTHONPATH": str(ROOT)},
-        cwd=till.folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert lab.stdin is not None
-    assert lab.stdout is not None
     step, killed = 0, True
-    with lab:
+    while killed:
+        step += 1
+        sale = till.sale(step)
+        till.enqueue("PUT", f"{SALES}/{sale}", {"docstatus": 1}, "--overwrite")
+        killed = lab.run("step", step)
+        with monkeypatch.context() as ahead:
+            later(ahead, 20)
+            told = till.run()
+        assert told["totals"]["applied"] == told["totals"]["captured"] == 2 * step, step
+        documents = till.central.documents("Sales Invoice")
+        sales = [document for document in documents if document["remarks"] == f"R-{step}"]
+        assert [document["docstatus"] for document in sales] == [1], step
+    assert step > 20
+
+
+class Day:
+    """One of each kind of request, about documents that are told apart by a number. The customer's change may go
+    into its create."""
+
+    def __init__(self, till: Till, number: int) -> None:
+        self.till, self.number = till, number
+        old = till.central.insert("ToDo", {"description": f"old {number}"})["name"]
+        local = f"till/{number}"
+        till.enqueue(
+            "POST", "/api/resource/Customer", {"customer_name": f"C {number}"}, "--local-name", local
+        )
+        self.sale = till.sale(number, customer=local)
+        till.enqueue("PUT", f"{SALES}/{self.sale}", {"docstatus": 1}, "--overwrite")
+        till.enqueue("PUT", f"/api/resource/Customer/{local}", {"tax_id": f"T {number}"}, "--overwrite")
+        names = {"doctype": "Customer", "old_name": local, "new_name": f"Renamed {number}"}
+        till.enqueue("POST", "/api/method/frappe.client.rename_doc", names)
+        till.enqueue("DELETE", f"/api/resource/ToDo/{old}")
+
+    COUNT = 6
+
+    def assert_each_once(self) -> None:
+        central, number = self.till.central, self.number
+        customers = [
+            (each["name"], each["tax_id"])
+            for each in central.documents("Customer")
+            if each["customer_name"] == f"C {number}"
+        ]
+        assert customers == [(f"Renamed {number}", f"T {number}")]
+        sales = [each for each in central.documents("Sales Invoice") if each["remarks"] == f"R-{number}"]
+        assert [(each["docstatus"], each["customer"]) for each in sales] == [(1, f"Renamed {number}")]
+        assert not [each for each in central.documents("ToDo") if each["description"] == f"old {number}"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills by signal")
+@pytest.mark.parametrize("point", [*POINTS, *LINE_POINTS])
+def test_a_run_killed_at_a_point_of_any_of_its_requests_loses_and_doubles_nothing(
+    till: Till, lab: KillingLab, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """SIGKILL at the first, second, … time that a run comes to the point, until there is none left to be killed at."""
+    with FaultProxy(till.central.url) as line:
+        turn, killed = 0, True
         while killed:
-            step += 1
-            sale = till.sale(step)
-            till.enqueue("PUT", f"{SALES}/{sale}", {"docstatus": 1}, "--overwrite")
-            order = {"step": step, "args": ["--db", str(till.db), "run"]}
-            lab.stdin.write(json.dumps(order) + "\n")
-            lab.stdin.flush()
-            killed = json.loads(lab.stdout.readline())["killed"]
+            turn += 1
+            day = Day(till, turn)
+            if point in LINE_POINTS:
+                hold = line.hold(point, matches=NthWrite(turn))
+                killed = lab.run_until_held(hold, CENTRAL_URL=line.url)
+            else:
+                killed = lab.run(point, turn, CENTRAL_URL=line.url)
+            assert line.idle()
             with monkeypatch.context() as ahead:
                 later(ahead, 20)
                 told = till.run()
-            assert told["totals"]["applied"] == told["totals"]["captured"] == 2 * step, step
-            documents = till.central.documents("Sales Invoice")
-            sales = [document for document in documents if document["remarks"] == f"R-{step}"]
-            assert [document["docstatus"] for document in sales] == [1], step
-        lab.stdin.close()
-    assert step > 20
+            totals = told["totals"]
+            assert totals["applied"] + totals["merged"] == totals["captured"] == Day.COUNT * turn, turn
+            day.assert_each_once()
+            if point == "connected":  # one connection serves a whole run
+                break
+    assert turn >= {"connected": 1, "claimed": 3, "before the lease is returned": 2}.get(point, Day.COUNT - 1)

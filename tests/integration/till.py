@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
 
 from erp_offline_sync.cli import main
+from erp_offline_sync.testing.fault_proxy import Hold
 from erp_offline_sync.testing.stand_in import API_KEY, API_SECRET, StandInCentral
 
-__all__ = ["ROOT", "Till", "runner"]
+__all__ = ["ROOT", "KillingLab", "NthWrite", "Till", "runner"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -94,3 +98,70 @@ class Till:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+
+class NthWrite:
+    """Matches only the n-th request that is no look-up."""
+
+    def __init__(self, nth: int) -> None:
+        self._left = nth
+
+    def __call__(self, method: str, path: str) -> bool:
+        self._left -= method != "GET"
+        return self._left == 0 and method != "GET"
+
+
+class KillingLab:
+    """Runs of the till's command in processes of their own that are killed (killing.py)."""
+
+    def __init__(self, till: Till) -> None:
+        self._args = ["--db", str(till.db), "run"]
+        self._lab = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("killing.py"))],
+            env={**os.environ, **till.env, "PYTHONPATH": str(ROOT)},
+            cwd=till.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def close(self) -> None:
+        for stream in (self._lab.stdin, self._lab.stdout):
+            assert stream is not None
+            stream.close()
+        self._lab.wait(30)
+
+    def run(self, point: str, nth: int, **env: str) -> bool:
+        """Whether the run came to the point so often, and was killed there."""
+        self._start(point, nth, env)
+        return bool(self._told()["killed"])
+
+    def run_until_held(self, hold: Hold, **env: str) -> bool:
+        """Whether the run came to the point on the line, and was killed there."""
+        pid = self._start("", 0, env)
+        over = threading.Event()
+
+        def kill() -> None:
+            while not over.is_set():
+                if hold.wait(0.02):
+                    os.kill(pid, signal.SIGKILL)
+                    return
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        killed = bool(self._told()["killed"])
+        over.set()
+        thread.join()
+        hold.release()
+        return killed
+
+    def _start(self, point: str, nth: int, env: Mapping[str, str]) -> int:
+        order = {"point": point, "nth": nth, "args": self._args, "env": dict(env)}
+        assert self._lab.stdin is not None
+        self._lab.stdin.write(json.dumps(order) + "\n")
+        self._lab.stdin.flush()
+        return int(self._told()["pid"])
+
+    def _told(self) -> Any:
+        assert self._lab.stdout is not None
+        return json.loads(self._lab.stdout.readline())
