@@ -8,17 +8,75 @@ rewritten: more is left to a person, nothing is merged by chance.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 from .sequence import longest_rise
 
-__all__ = ["merge_lines"]
+__all__ = ["Stretch", "compare_lines", "merge_lines"]
 
 _Hunk = tuple[int, int, tuple[str, ...]]
 """Lines of the base from, up to (not with), and what stands there instead."""
 
 _DEPTH = 12
 """How often a stretch between aligned lines is aligned again: bounds the cost of a text made to be costly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """Lines that stand together: as they were, and as each side has them."""
+
+    base: tuple[str, ...]
+    one: tuple[str, ...]
+    other: tuple[str, ...]
+
+
+def compare_lines(base: str, one: str, other: str) -> list[Stretch]:
+    """The whole text in stretches, in its order; between two that a side changed stands one that nobody did.
+
+    What `merge_lines` merges has no stretch that both sides changed otherwise.
+    """
+    lines = base.split("\n")
+    sides = [sorted(_hunks(lines, text.split("\n"))) for text in (one, other)]
+    stretches: list[Stretch] = []
+    done = 0
+    for start, end in _touched([hunk for hunks in sides for hunk in hunks]):
+        if done < start:
+            alike = tuple(lines[done:start])
+            stretches.append(Stretch(base=alike, one=alike, other=alike))
+        after = (_within(lines, hunks, start, end) for hunks in sides)
+        stretches.append(Stretch(base=tuple(lines[start:end]), one=next(after), other=next(after)))
+        done = end
+    if done < len(lines):
+        alike = tuple(lines[done:])
+        stretches.append(Stretch(base=alike, one=alike, other=alike))
+    return stretches
+
+
+def _touched(hunks: list[_Hunk]) -> Iterator[tuple[int, int]]:
+    """The stretches of the base that hunks cover; those that touch each other are one."""
+    start, end = -1, -1
+    for begin, stop, _ in sorted(hunks):
+        if begin <= end:
+            end = max(end, stop)
+            continue
+        if end >= 0:
+            yield start, end
+        start, end = begin, stop
+    if end >= 0:
+        yield start, end
+
+
+def _within(lines: list[str], hunks: list[_Hunk], start: int, end: int) -> tuple[str, ...]:
+    """What a side has in place of these lines of the base."""
+    after: list[str] = []
+    for begin, stop, instead in hunks:
+        if begin < start or stop > end:
+            continue
+        after += lines[start:begin]
+        after += instead
+        start = stop
+    return (*after, *lines[start:end])
 
 
 def merge_lines(base: str, one: str, other: str) -> str | None:

@@ -27,9 +27,11 @@ __all__ = [
     "Merged",
     "RowChange",
     "Side",
+    "aligned_rows",
     "merge",
     "merge_data",
     "resolve",
+    "value_names",
 ]
 
 WHOLE = "*"
@@ -159,6 +161,47 @@ def resolve(
         missing = ", ".join(clash.key for clash in decided.clashes)
         raise InvalidRequest(f"Both sides changed this, and no side was chosen: {missing}.")
     return None if decided.values is None else dict(decided.values)
+
+
+def value_names(merged: Merged) -> tuple[list[str], list[str]]:
+    """The fields that were compared: those of one value, and the child tables."""
+    merging = _Merging(merged.schema, merged.precision, {}, None)
+    shape = Shape(merged.schema, merged.precision)
+    documents = [shape.own(document or {}) for document in (merged.base, merged.local, merged.server)]
+    single: list[str] = []
+    tables: list[str] = []
+    for name in merging._names(*documents):
+        is_table = merging._is_table(name, *(document.get(name) for document in documents))
+        (tables if is_table else single).append(name)
+    return single, tables
+
+
+def aligned_rows(
+    merged: Merged, table: str
+) -> tuple[Mapping[str, Json], Mapping[str, Json], Mapping[str, Json]] | None:
+    """The rows of base, local and server, each by the key that clashes and choices name it by, in their order.
+
+    None where the merge took the table as one value.
+    """
+    if table in merged.changed_here or table in merged.changed_there:
+        return None
+    merging = _Merging(merged.schema, merged.precision, {}, None)
+    shape = merging._row_shape(table)
+    base, local, server = (
+        (document or {}).get(table, _ABSENT) for document in (merged.base, merged.local, merged.server)
+    )
+    base_rows = [] if base is _ABSENT else shape.picks(base or ())
+    rows = [base_rows if side is _ABSENT else shape.picks(side or ()) for side in (local, server)]
+    if None in map(name_of, base_rows):
+        return None
+    before = _keyed(base_rows, "base")
+    here, there = _keyed(rows[0], Side.LOCAL.value), _keyed(rows[1], Side.SERVER.value)
+    if [len(each) for each in (base_rows, *rows)] != [len(each) for each in (before, here, there)]:
+        return None
+    here, there = _under_one_key(dict(merged.paired.get(table, {})), here, there)
+    three = (before, here, there)
+    first, second, third = ({key: shape.row(pick) for key, pick in each.items()} for each in three)
+    return first, second, third
 
 
 def merge_data(merged: Merged) -> dict[str, Any]:
