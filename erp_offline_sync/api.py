@@ -39,8 +39,7 @@ _WRITES_LIKE = {
 
 
 def _readers_only():
-    if not permissions.is_reader():
-        raise frappe.PermissionError(_("This needs the role Offline Sync User or Offline Sync Manager."))
+    permissions.only_readers()
 
 
 def _managers_only():

@@ -10,7 +10,7 @@ import frappe.client
 import frappe.desk.reportview
 from frappe import _
 from frappe.model.db_query import DatabaseQuery
-from frappe.permissions import get_role_permissions
+from frappe.permissions import get_role_permissions, get_user_permissions
 
 from erp_offline_sync.endpoints import needs_all_parameters
 from erp_offline_sync.policies import OUR_MODULE, SETUP_MODULES
@@ -62,9 +62,9 @@ def query_conditions(user=None, doctype=None):
             whole.append(about)
         elif condition:
             names = f"select `tab{about}`.`name` from `tab{about}` where {condition}"  # noqa: S608 - a doctype's own table
-            parts.append(f"({type_field} = {_quoted(about)} and {name_field} in ({names}))")
+            parts.append(f"({type_field} = {quoted(about)} and {name_field} in ({names}))")
     if whole:
-        parts.append(f"{type_field} in ({', '.join(map(_quoted, whole))})")
+        parts.append(f"{type_field} in ({', '.join(map(quoted, whole))})")
     if is_manager(user):
         parts.append(f"coalesce({type_field}, '') = ''")
     return f"({' or '.join(parts)})" if parts else NOTHING
@@ -113,6 +113,35 @@ def may_write(doctype, name, user=None):
     if name and frappe.db.exists(doctype, name):
         return _is_allowed("write", frappe.get_doc(doctype, name), user)
     return _readable(doctype, user) == "" and bool(frappe.has_permission(doctype, "write", user=user))
+
+
+def writes_all(doctype, user=None):
+    """Whether the user may change each document of the type, so that none has to be looked at. False where that
+    depends on the document."""
+    user = user or frappe.session.user
+    if user == "Administrator":
+        return True
+    if not doctype or not frappe.db.exists("DocType", doctype):
+        return is_manager(user)
+    asked = frappe.get_hooks("has_permission")
+    rights = get_role_permissions(frappe.get_meta(doctype), user=user)
+    restricted = "write" in (rights.get("if_owner") or {}) or get_user_permissions(user)
+    return bool(rights.get("write")) and not (restricted or asked.get(doctype) or asked.get("*"))
+
+
+def levels(doctype, right, user=None):
+    """The permission levels of a document's fields that the user has, once the document itself is allowed; None
+    for all."""
+    user = user or frappe.session.user
+    if user == "Administrator" or not frappe.db.exists("DocType", doctype):
+        return None
+    return {0, *frappe.get_meta(doctype).get_permlevel_access(right, user=user)}
+
+
+def only_readers():
+    """Refuses who has no role of this app."""
+    if not is_reader():
+        raise frappe.PermissionError(_("This needs the role Offline Sync User or Offline Sync Manager."))
 
 
 def _is_allowed(right, document, user):
@@ -206,7 +235,7 @@ def _readable(doctype, user):
     query = DatabaseQuery(doctype, user=user)
     condition = query.build_match_conditions()
     if "read" in (rights.get("if_owner") or {}):
-        owned = f"`tab{doctype}`.`owner` = {_quoted(user)}"
+        owned = f"`tab{doctype}`.`owner` = {quoted(user)}"
         condition = f"({condition}) and ({owned})" if condition else owned
         if shared := _shared(doctype, user):
             condition = f"({condition}) or ({shared})"
@@ -217,8 +246,11 @@ def _shared(doctype, user):
     names = frappe.share.get_shared(doctype, user, rights=["read"])
     if not names:
         return None
-    return f"`tab{doctype}`.`name` in ({', '.join(map(_quoted, names))})"
+    return f"`tab{doctype}`.`name` in ({', '.join(map(quoted, names))})"
 
 
-def _quoted(text):
-    return frappe.db.escape(text, percent=False)
+def quoted(text):
+    """A text as a literal, for statements that are run without values."""
+    literal = frappe.db.escape(text, percent=False)
+    # Frappe's SQLite takes %s for the place of a value wherever it stands.
+    return literal.replace("%s", "%' || 's") if frappe.db.db_type == "sqlite" else literal

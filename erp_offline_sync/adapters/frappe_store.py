@@ -447,6 +447,7 @@ class FrappeStore:
         row["local_changed_at"] = self._wall.text(conflict.local_changed_at)
         row["resolved_at"] = self._wall.text(conflict.resolved_at)
         row["creation"] = self._wall.text(conflict.created_at)
+        row.update(_for_people(conflict))
         if row["reason"] is not None:
             row["reason"] = row["reason"][: _LONGEST["reason"]]
         self._upsert(_CONFLICTS, CONFLICT_COLUMNS, row)
@@ -738,6 +739,36 @@ def is_in_outbox(request_id: str) -> bool:
     return bool(
         frappe.db.sql(f"SELECT `name` FROM `{_REQUESTS}` WHERE `name` = %s", (request_id,))  # noqa: S608
     )
+
+
+def _for_people(conflict: Conflict) -> Row:
+    """What lists of conflicts show and search, so that they need not read both documents."""
+    here, there = conflict.local_data or {}, conflict.server_data or {}
+    title = _title_field(conflict.resource_type)
+    row = {
+        "title": here.get(title) or there.get(title) if title else None,
+        "changed_by": here.get("modified_by") or _last_saver(conflict.line),
+        "server_changed_by": there.get("modified_by"),
+    }
+    return {column: str(value)[:140] if value else None for column, value in row.items()}
+
+
+def _title_field(doctype: str) -> str | None:
+    """The field that a document is called by where that is not its name; none that only some may read."""
+    if not frappe.db.exists("DocType", doctype):
+        return None
+    meta = frappe.get_meta(doctype)
+    field = meta.get_field(meta.get_title_field())
+    return field.fieldname if field and not field.permlevel else None
+
+
+def _last_saver(line: str) -> str | None:
+    """Who made the last request of the line: of a document that is deleted, nothing else says so."""
+    rows = frappe.db.sql(
+        f"SELECT `owner` FROM `{_REQUESTS}` WHERE `line` = %s ORDER BY `seq` DESC LIMIT 1",  # noqa: S608
+        (line,),
+    )
+    return rows[0][0] if rows else None
 
 
 def _sequence() -> str:

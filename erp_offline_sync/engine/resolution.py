@@ -36,7 +36,7 @@ from .registry import read_answer
 from .transitions import begun_anew, move
 from .values import is_rows, moved_fields, synced_values
 
-__all__ = ["Resolutions"]
+__all__ = ["Resolutions", "resolutions_of"]
 
 _LOOKED_AT = 1000
 _TAKEN_IN = frozenset({Status.PENDING, Status.WAITING, Status.RETRY, Status.NEEDS_ATTENTION})
@@ -506,3 +506,8 @@ _TABLE: Mapping[tuple[ConflictType, Resolution], _CarryOut] = {
     **{(kind, Resolution.SKIP): Resolutions._left_different for kind in ConflictType},
 }
 """What a resolution does to a type (semantics, the table under "Conflicts"); what is missing is refused."""
+
+
+def resolutions_of(kind: ConflictType) -> list[Resolution]:
+    """Those that are possible for a conflict of that type, in the order of the enumeration."""
+    return [resolution for resolution in Resolution if (kind, resolution) in _TABLE]

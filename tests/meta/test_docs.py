@@ -240,10 +240,14 @@ def test_every_key_of_the_status_is_described() -> None:
     assert not missing
 
 
-def whitelisted() -> list[tuple[str, list[str], bool]]:
+ENDPOINTS = {"api.py": "The endpoints", "conflicts/__init__.py": "Endpoints for conflicts"}
+"""Module → section of events.md with a row for each of its whitelisted functions."""
+
+
+def whitelisted(module: str) -> list[tuple[str, list[str], bool]]:
     """(name, parameters, POST only) of each endpoint, read from the source: frappe is not here."""
     found = []
-    for node in ast.parse((APP / "api.py").read_text(encoding="utf-8")).body:
+    for node in ast.parse((APP / module).read_text(encoding="utf-8")).body:
         if not isinstance(node, ast.FunctionDef):
             continue
         for decorator in node.decorator_list:
@@ -259,15 +263,20 @@ def whitelisted() -> list[tuple[str, list[str], bool]]:
 
 def test_the_endpoints_are_found() -> None:
     assert {"get_sync_status", "resolve_conflict", "enqueue_request"} <= {
-        name for name, _, _ in whitelisted()
+        name for name, _, _ in whitelisted("api.py")
     }
+    assert {"list_conflicts", "get_conflict"} <= {name for name, _, _ in whitelisted("conflicts/__init__.py")}
 
 
-@pytest.mark.parametrize(("name", "parameters", "writes"), whitelisted(), ids=lambda value: str(value))
+@pytest.mark.parametrize(
+    ("section", "name", "parameters", "writes"),
+    [(section, *each) for module, section in ENDPOINTS.items() for each in whitelisted(module)],
+    ids=lambda value: str(value),
+)
 def test_each_endpoint_has_a_row_with_its_parameters_and_verb(
-    name: str, parameters: list[str], writes: bool
+    section: str, name: str, parameters: list[str], writes: bool
 ) -> None:
-    cells = page("events.md").section("The endpoints").row(name)
+    cells = page("events.md").section(section).row(name)
     assert set(re.findall(r"`(\w+)`", cells[1])) == set(parameters)
     assert cells[2] == ("POST" if writes else "GET, POST")
 

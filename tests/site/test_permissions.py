@@ -75,6 +75,8 @@ ENDPOINTS = {
     "api.test_connection": Endpoint(MANAGERS),
     "api.doctor": Endpoint(MANAGERS),
     "api.shutdown": Endpoint(MANAGERS),
+    "conflicts.list_conflicts": Endpoint(READERS, writes=False),
+    "conflicts.get_conflict": Endpoint(READERS, writes=False, given=lambda stock: {"name": stock.conflict}),
 }
 """The one table of who may call what; below the package's name."""
 

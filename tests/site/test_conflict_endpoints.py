@@ -1,0 +1,434 @@
+"""What the page for conflicts reads and decides, asked over REST as its users would.
+
+Who may not read a document learns neither its values nor that it is in conflict.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+HOSTILE = "<script>alert(1)</script> =1+1 \u202etxt.exe\u202c ' 50% off \" ` \\"
+
+
+def ask(call: Any, endpoint: str, /, *, ok: bool = True, **given: Any) -> Any:
+    """What an endpoint answers; with `ok=False` the whole response."""
+    answer = call.post(f"/api/method/erp_offline_sync.conflicts.{endpoint}", json=given)
+    if not ok:
+        return answer
+    assert answer.ok, answer.text[-2000:]
+    return answer.json()["message"]
+
+
+@pytest.fixture
+def manual(settings):
+    """People decide."""
+    settings(default_strategy="Manual")
+
+
+@pytest.fixture
+def clerk(branch):
+    return branch.user("clerk@shop.example", "Shop User", "Offline Sync User")
+
+
+def differ(branch: Any, central: Any, doctype: str, here: dict[str, Any], there: dict[str, Any]) -> str:
+    """Save a document of the branch that was synced before on both sites, and find the conflict; its id."""
+    (name,) = (row["name"] for row in branch.documents(doctype))
+    (other,) = (row["name"] for row in central.documents(doctype))
+    central.save(doctype, other, **there)
+    branch.save(doctype, name, **here)
+    branch.sync()
+    (conflict,) = branch.documents("Sync Conflict", {"resolution_status": "pending"})
+    return conflict["name"]
+
+
+def report(capsys: Any, what: str, seconds: float) -> None:
+    with capsys.disabled():
+        print(f"\n{what}: {seconds:.3f} s")
+
+
+def field(conflict: dict[str, Any], path: str) -> dict[str, Any]:
+    return next(each for each in conflict["fields"] if each["path"] == path)
+
+
+# The list
+
+
+def test_the_list_says_what_happened_to_which_document(branch, central, manual, clerk):
+    note = branch.insert({"doctype": "Shop Note", "title": "Tea", "body": "a"})["name"]
+    branch.sync()
+    conflict = differ(branch, central, "Shop Note", {"category": "A"}, {"category": "B"})
+    told = ask(clerk, "list_conflicts")
+    assert (told["total"], told["counts"]) == (1, {"Shop Note": 1})
+    (row,) = told["rows"]
+    assert (row["name"], row["resource_type"], row["resource_id"]) == (conflict, "Shop Note", note)
+    assert (row["title"], row["conflict_type"], row["may_decide"]) == ("Tea", "update_update", True)
+    assert (row["changed_by"], row["server_changed_by"]) == ("Administrator", "Administrator")
+    assert row["created_at"].endswith("+00:00")
+    assert row["sentence"] == "Administrator changed it here, and Administrator changed it at the central."
+    assert "local_data" not in row
+
+
+def many(conflicts: list[dict[str, Any]]) -> None:
+    """Runs on the branch: these conflicts, as a run would have left them."""
+    import frappe
+
+    from erp_offline_sync.adapters.frappe_store import FrappeStore
+    from erp_offline_sync.adapters.rows import parse_iso
+    from erp_offline_sync.engine.model import Conflict, ConflictType
+
+    store = FrappeStore(frappe.db.commit, frappe.db.rollback)
+    with store.transaction():
+        now = store.now()
+        for number, given in enumerate(conflicts):
+            values = {
+                "id": f"conflict-{number:04}",
+                "line": f"line-{number}",
+                "resource_type": "Shop Note",
+                "resource_id": f"note-{number}",
+                "local_request_id": f"request-{number}",
+                "conflict_type": "update_update",
+                "local_data": None,
+                "base_data": None,
+                "server_data": None,
+                "server_version": None,
+                **given,
+            }
+            values["conflict_type"] = ConflictType(values["conflict_type"])
+            at = parse_iso(values.pop("at", None)) or now
+            store.put_conflict(Conflict(**values, local_changed_at=at, created_at=at))
+
+
+def test_the_list_is_filtered_searched_counted_and_paged(branch, manual, clerk):
+    there = {"modified_by": "boss@central.example"}
+    branch.run(
+        many,
+        [
+            {"local_data": {"title": HOSTILE, "modified_by": "ann@shop.example"}, "server_data": there},
+            {"local_data": {"title": "sale 100%s", "modified_by": "bob@shop.example"}, "server_data": there},
+            {
+                "local_data": {"title": "Sugar"},
+                "conflict_type": "update_delete",
+                "at": "2020-01-01T00:00:00+00:00",
+            },
+            {"resource_type": "Shop Item", "resource_id": "TEA", "local_data": {"item_code": "TEA"}},
+        ],
+    )
+
+    def names(**filters: Any) -> list[int]:
+        rows = ask(clerk, "list_conflicts", filters=filters)["rows"]
+        return [int(row["name"].rpartition("-")[2]) for row in rows]
+
+    assert names() == [2, 0, 1, 3]
+    assert names(doctype="Shop Item") == [3]
+    assert names(conflict_type="update_delete") == [2]
+    assert names(older_than_days=30) == [2]
+    assert names(changed_by="ann@shop.example") == [0]
+    assert names(status="resolved") == []
+    for text, found in (
+        ("<script>", [0]),
+        ("SUGAR", [2]),
+        ("100%s", [1]),
+        ("50%", [0]),
+        ("' 5", [0]),
+        ("note-1", [1]),
+        ("shop item", [3]),
+        ("_", []),
+        ("\\", [0]),
+        ("none", []),
+    ):
+        assert names(search=text) == found, text
+    told = ask(clerk, "list_conflicts", filters=json.dumps({"doctype": "Shop Note"}), start=1, limit=1)
+    assert [row["name"] for row in told["rows"]] == ["conflict-0000"]
+    assert told["rows"][0]["title"] == HOSTILE
+    assert (told["total"], told["counts"]) == (3, {"Shop Note": 3, "Shop Item": 1})
+
+
+@pytest.mark.parametrize("filters", ["no JSON", "[1]", [1]])
+def test_filters_that_are_none_are_refused_with_words(filters, branch, manual, clerk):
+    answer = ask(clerk, "list_conflicts", ok=False, filters=filters)
+    assert answer.status_code in (417, 400)
+    assert "Traceback" not in answer.json().get("exception", "")
+
+
+def test_a_thousand_pending_conflicts_are_listed_at_once(branch, manual, clerk, capsys):
+    text = "word " * 4000
+    branch.run(
+        many,
+        [{"local_data": {"title": f"n {n}", "body": text}, "server_data": {"body": text}} for n in range(10)],
+    )
+    branch.run(copy_conflicts, 990)
+    ask(clerk, "list_conflicts")
+    began = time.monotonic()
+    told = ask(clerk, "list_conflicts", filters={"search": "n "})
+    report(capsys, "list of 50 among 1,000 pending conflicts", time.monotonic() - began)
+    assert (told["total"], len(told["rows"])) == (1000, 50)
+
+
+def copy_conflicts(number: int) -> None:
+    """Runs on the branch."""
+    import frappe
+
+    columns = [row for row in frappe.db.get_table_columns("Sync Conflict") if row not in ("name", "line")]
+    quoted = ", ".join(f"`{column}`" for column in columns)
+    for place in range(number):
+        frappe.db.sql(
+            f"insert into `tabSync Conflict` (`name`, `line`, {quoted})"
+            f" select %s, %s, {quoted} from `tabSync Conflict` where `name` = 'conflict-0001'",
+            (f"copy-{place}", f"copied-{place}"),
+        )
+
+
+# One conflict
+
+
+def test_a_conflict_is_shown_field_by_field_with_the_labels_of_its_document(branch, central, manual, clerk):
+    branch.insert({"doctype": "Shop Note", "title": "Tea", "body": "a\nb\nc", "weight": 1})
+    branch.sync()
+    conflict = differ(
+        branch,
+        central,
+        "Shop Note",
+        {"category": "A", "weight": 2, "body": "A\nb\nc", "title": HOSTILE},
+        {"category": "B", "body": "a\nb\nC"},
+    )
+    told = ask(clerk, "get_conflict", name=conflict)
+    assert told["clashes"] == ["category"]
+    category = field(told, "category")
+    assert (category["label"], category["fieldtype"], category["options"]) == (
+        "Category",
+        "Select",
+        "\nA\nB\nC",
+    )
+    assert [category[key] for key in ("base", "local", "server", "result", "state")] == [
+        "",
+        "A",
+        "B",
+        None,
+        "clash",
+    ]
+    weight = field(told, "weight")
+    assert [weight[key] for key in ("base", "local", "server", "result", "state")] == [1, 2, 1, 2, "here"]
+    body = field(told, "body")
+    assert (body["result"], body["state"]) == ("A\nb\nC", "both")
+    assert [line["op"] for line in body["lines"]] == ["local", "same", "server"]
+    assert field(told, "title")["local"] == branch.documents("Shop Note")[0]["title"]
+    assert told["resolutions"][:2] == ["local_wins", "server_wins"]
+    assert (told["may_decide"], told["why_not"]) == (True, "")
+    assert told["sides"]["local"]["user"] == "Administrator"
+    assert told["sides"]["server"]["at"] == told["server_version"]
+    assert told["docstatus"] == {"base": 0, "local": 0, "server": 0}
+    assert told["sentence"].endswith("They changed one thing differently.")
+
+
+def test_what_is_saved_here_while_a_conflict_is_open_is_shown(branch, central, manual, clerk):
+    note = branch.insert({"doctype": "Shop Note", "title": "Tea"})["name"]
+    branch.sync()
+    conflict = differ(branch, central, "Shop Note", {"category": "A"}, {"category": "B"})
+    branch.save("Shop Note", note, weight=7)
+    told = ask(clerk, "get_conflict", name=conflict)
+    assert (field(told, "weight")["local"], field(told, "weight")["state"]) == (7, "here")
+
+
+def test_rows_stand_beside_each_other_under_the_names_of_this_site(branch, central, manual, clerk):
+    for code in ("TEA", "RICE"):
+        branch.insert({"doctype": "Shop Item", "item_code": code, "item_name": code})
+    customer = branch.insert({"doctype": "Shop Customer", "customer_name": "Asha"})["name"]
+    sale = branch.insert(
+        {
+            "doctype": "Shop Sale",
+            "customer": customer,
+            "items": [{"item": "TEA", "qty": 1, "rate": 2}, {"item": "RICE", "qty": 1}],
+        }
+    )
+    branch.sync()
+    (there,) = central.documents("Shop Sale")
+    rows = central.get("Shop Sale", there["name"])["items"]
+    conflict = differ(
+        branch,
+        central,
+        "Shop Sale",
+        {"items": [{**sale["items"][0], "qty": 5}, {**sale["items"][1], "rate": 3}]},
+        {"items": [{**rows[0], "qty": 9}, rows[1], {"item": "TEA", "qty": 4}]},
+    )
+    told = ask(clerk, "get_conflict", name=conflict)
+    (table,) = told["tables"]
+    first, second = (row["name"] for row in sale["items"])
+    assert [(row["row"], row["state"]) for row in table["rows"]] == [
+        (first, "clash"),
+        (second, "here"),
+        ("server+1", "added_there"),
+    ]
+    assert told["clashes"] == [f"items[{first}].qty"]
+    clash = table["rows"][0]
+    assert [clash[side]["qty"] for side in ("base", "local", "server")] == [1, 5, 9]
+    assert clash["clashes"] == ["qty"]
+    assert "qty" not in clash["result"]
+    assert {column["fieldname"]: column["label"] for column in table["columns"]}["qty"] == "Qty"
+    assert field(told, "customer")["state"] == "same"
+
+
+def test_a_document_that_is_gone_at_the_central_is_shown_as_it_was(branch, central, manual, clerk):
+    note = branch.insert({"doctype": "Shop Note", "title": "Tea"})["name"]
+    branch.sync()
+    central.delete("Shop Note", central.documents("Shop Note")[0]["name"])
+    branch.save("Shop Note", note, category="A")
+    branch.sync()
+    (row,) = ask(clerk, "list_conflicts")["rows"]
+    assert row["conflict_type"] == "update_delete"
+    told = ask(clerk, "get_conflict", name=row["name"])
+    assert (told["deleted_here"], told["deleted_there"], told["clashes"]) == (False, True, ["*"])
+    assert field(told, "category")["server"] is None
+
+
+def wide(number: int, rows: int) -> None:
+    """Runs on the branch: a note and a sale with so many custom fields and rows, in conflict."""
+    import frappe
+
+    from erp_offline_sync.adapters.frappe_store import FrappeStore
+    from erp_offline_sync.engine.model import Conflict, ConflictType, Document
+
+    names = [f"wide_{place}" for place in range(number)]
+    there = {field.fieldname for field in frappe.get_meta("Shop Sale").fields}
+    for name in names:
+        if name not in there:
+            field = {"doctype": "Custom Field", "dt": "Shop Sale", "fieldname": name, "label": name}
+            frappe.get_doc({**field, "name": f"Shop Sale-{name}", "fieldtype": "Small Text"}).db_insert()
+    frappe.db.commit()
+    frappe.clear_cache(doctype="Shop Sale")
+    base = {name: f"value of {name}" for name in names}
+    items = [
+        {"name": f"row-{place}", "item": "TEA", "qty": place, "rate": 1, "note": "n"} for place in range(rows)
+    ]
+    local = {**base, **dict.fromkeys(names[::2], "here"), "items": [{**row, "qty": -1} for row in items]}
+    server = {
+        **base,
+        **dict.fromkeys(names[::3], "there"),
+        "items": [{**row, "rate": -1} for row in items],
+    }
+    store = FrappeStore(frappe.db.commit, frappe.db.rollback)
+    with store.transaction():
+        now = store.now()
+        same = {row["name"]: row["name"] for row in items}
+        store.put_document(Document(id="wide", doctype="Shop Sale", local_name="wide", rows=same))
+        store.put_conflict(
+            Conflict(
+                id="wide",
+                line="wide",
+                resource_type="Shop Sale",
+                resource_id="wide",
+                local_request_id="wide",
+                conflict_type=ConflictType.UPDATE_UPDATE,
+                local_data=local,
+                base_data={**base, "items": items},
+                server_data=server,
+                server_version="1",
+                local_changed_at=now,
+                created_at=now,
+            )
+        )
+
+
+def narrow() -> None:
+    """Runs on the branch."""
+    import frappe
+
+    frappe.db.delete("Custom Field", {"dt": "Shop Sale", "fieldname": ("like", "wide_%")})
+    frappe.clear_cache(doctype="Shop Sale")
+
+
+def test_a_conflict_of_500_fields_and_200_rows_is_shown(branch, manual, clerk, capsys):
+    branch.run(wide, 500, 200)
+    try:
+        ask(clerk, "get_conflict", name="wide")
+        began = time.monotonic()
+        told = ask(clerk, "get_conflict", name="wide")
+        report(capsys, "conflict of 500 fields and 200 rows", time.monotonic() - began)
+    finally:
+        branch.run(narrow)
+    shown = [each for each in told["fields"] if each["path"].startswith("wide_")]
+    assert (len(shown), len(told["tables"][0]["rows"])) == (500, 200)
+    assert sum(each["state"] == "clash" for each in shown) == len(range(0, 500, 6))
+
+
+# Who may
+
+
+def test_a_conflict_is_only_there_for_those_who_may_read_its_document(branch, central, manual, clerk):
+    mine, theirs = (
+        branch.insert({"doctype": "Shop Customer", "customer_name": name})["name"]
+        for name in ("Mine", "Theirs")
+    )
+    branch.sync()
+    for there in central.documents("Shop Customer"):
+        central.save("Shop Customer", there["name"], credit_limit=2)
+    for name in (mine, theirs):
+        branch.save("Shop Customer", name, credit_limit=1)
+    branch.sync()
+    ids = {
+        row["resource_id"]: row["name"]
+        for row in branch.documents("Sync Conflict", fields=["name", "resource_id"])
+    }
+    keeper = branch.user("keeper@shop.example", "Shop User", "Offline Sync Manager")
+    friend = branch.user("friend@shop.example", "Offline Sync User")
+    outsider = branch.user("outsider@shop.example", "Offline Sync User")
+
+    def allow(customer):
+        import frappe
+
+        frappe.db.delete("User Permission", {"user": "keeper@shop.example"})
+        frappe.db.delete("DocShare", {"user": "friend@shop.example"})
+        permission = {"doctype": "User Permission", "user": "keeper@shop.example", "allow": "Shop Customer"}
+        frappe.get_doc({**permission, "for_value": customer}).insert()
+        frappe.share.add("Shop Customer", customer, "friend@shop.example", read=1)
+
+    branch.run(allow, mine)
+    for call, sees, decides in (
+        (clerk, {mine, theirs}, {mine, theirs}),
+        (keeper, {mine}, {mine}),
+        (friend, {mine}, set()),
+        (outsider, set(), set()),
+    ):
+        told = ask(call, "list_conflicts")
+        assert {row["resource_id"] for row in told["rows"]} == sees
+        assert {row["resource_id"] for row in told["rows"] if row["may_decide"]} == decides
+        assert told["total"] == sum(told["counts"].values()) == len(sees)
+        assert ask(call, "list_conflicts", filters={"search": "theirs"})["total"] == (theirs in sees)
+        for customer, conflict in ids.items():
+            answer = ask(call, "get_conflict", ok=False, name=conflict)
+            assert answer.status_code == (200 if customer in sees else 403)
+            if customer in sees:
+                told = answer.json()["message"]
+                assert told["may_decide"] == (customer in decides)
+                assert bool(told["why_not"]) != (customer in decides)
+            else:
+                assert customer not in answer.text
+                assert "Theirs" not in answer.text
+
+
+def test_fields_of_a_level_that_the_reader_has_not_are_not_answered(branch, central, manual, clerk):
+    def level(number):
+        import frappe
+
+        frappe.db.delete("Property Setter", {"doc_type": "Shop Customer", "property": "permlevel"})
+        if number:
+            setter = {"doctype": "Shop Customer", "fieldname": "credit_limit", "property": "permlevel"}
+            frappe.make_property_setter({**setter, "value": number, "property_type": "Int"})
+        frappe.clear_cache(doctype="Shop Customer")
+
+    branch.insert({"doctype": "Shop Customer", "customer_name": "Asha", "credit_limit": 1})
+    branch.sync()
+    conflict = differ(branch, central, "Shop Customer", {"credit_limit": 71}, {"credit_limit": 72})
+    branch.run(level, 1)
+    try:
+        answer = ask(clerk, "get_conflict", ok=False, name=conflict)
+        told = answer.json()["message"]
+    finally:
+        branch.run(level, 0)
+    assert not {"71", "72", "71.0", "72.0"} & set(answer.text.replace(",", " ").replace("}", " ").split())
+    assert "credit_limit" not in {each["path"] for each in told["fields"]}
+    assert (told["clashes"], told["clashes_unseen"]) == ([], 1)
+    assert (told["may_decide"], told["why_not"]) == (False, "You may not change these fields: Credit Limit.")
