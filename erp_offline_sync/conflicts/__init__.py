@@ -11,6 +11,7 @@ import frappe
 from erp_offline_sync import permissions
 from erp_offline_sync.conflicts import reading
 from erp_offline_sync.conflicts.asked import parsed
+from erp_offline_sync.endpoints import needs_all_parameters
 
 
 @frappe.whitelist()
@@ -22,6 +23,7 @@ def list_conflicts(filters: str | dict | None = None, start: int = 0, limit: int
 
 
 @frappe.whitelist()
+@needs_all_parameters
 def get_conflict(name: str) -> dict[str, Any]:
     """One conflict with base, local, server and result of each field and row that the caller may read."""
     permissions.only_readers()

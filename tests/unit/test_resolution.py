@@ -26,6 +26,7 @@ from erp_offline_sync.engine.model import (
     Status,
     Strategy,
 )
+from erp_offline_sync.engine.resolution import resolutions_of
 
 T, R, K = ConflictType, Resolution, FieldKind
 ROW = Schema(fields={"item": K.TEXT, "qty": K.NUMBER})
@@ -836,3 +837,12 @@ def test_made_and_deleted_here_while_the_central_has_another_leaves_that_one_alo
     assert branch.names_there("Customer") == ["C-1"]
     assert branch.central.documents["Customer"]["C-1"]["city"] == "Bonn"
     assert branch.ledger().held == branch.ledger().waiting == 0
+
+
+def test_what_is_possible_for_a_type_is_told_in_the_order_of_the_resolutions() -> None:
+    """Nothing can be merged where one side has no document."""
+    assert resolutions_of(ConflictType.UPDATE_DELETE) == [
+        Resolution.LOCAL_WINS,
+        Resolution.SERVER_WINS,
+        Resolution.SKIP,
+    ]
