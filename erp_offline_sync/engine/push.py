@@ -102,6 +102,8 @@ class PushOutcome(str, Enum):
 class ReceiptState(str, Enum):
     APPLIED = "applied"
     RUNNING = "running"
+    IN_DOUBT = "in_doubt"
+    """Half of it may stand: only the document tells. It is never applied again under this id."""
     NONE = "none"
     """No effect under this id."""
 
@@ -159,9 +161,17 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
+    """One delivery. `run` grows with each run of the branch, `run_key` is made at random for it, `home` says where
+    the branch lives: by these a restored or cloned branch is known (engine.seen_runs)."""
+
     origin: str
     run: int
+    run_key: str
+    home: str | None
+    site: str | None
+    """What people call the site."""
     low_water: int
+    """The smallest number that the branch has not closed."""
     language: str | None
     seconds: float
     """How long the branch waits for the answer."""
@@ -178,6 +188,8 @@ class PushResult:
     version: str | None = None
     docstatus: int | None = None
     document: Json | None = None
+    status: int | None = None
+    """Where nothing was applied: the HTTP status that plain REST would have answered."""
     exc_type: str | None = None
     field: str | None = None
     message: str | None = None
@@ -242,7 +254,7 @@ def _is_list(value: Any) -> bool:
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 _HALF = re.compile("[\ud800-\udfff]")
 """Half of a surrogate pair: JSON can write it, no database can keep it."""
-_METHODS = ("GET", "POST", "PUT", "DELETE")
+_METHODS = ("POST", "PUT", "DELETE")
 
 _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "name": (_is_text, f"a text of 1 to {_NAME_LENGTH} characters"),
@@ -267,6 +279,9 @@ _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 _PUSH = {
     "origin": "name",
     "run": "number",
+    "run_key": "name",
+    "home?": "name",
+    "site?": "name",
     "low_water": "number",
     "seconds": "seconds",
     "requests": "list",
@@ -299,6 +314,7 @@ _RESULT = {
     "version?": "text",
     "docstatus?": "number",
     "document?": "object",
+    "status?": "number",
     "exc_type?": "text",
     "field?": "text",
     "message?": "text",
@@ -426,13 +442,25 @@ def item_text(request: PushRequest) -> str:
 
 
 def push_text(
-    *, origin: str, run: int, low_water: int, language: str | None, seconds: float, items: Sequence[str]
+    *,
+    origin: str,
+    run: int,
+    run_key: str,
+    low_water: int,
+    language: str | None,
+    seconds: float,
+    items: Sequence[str],
+    home: str | None = None,
+    site: str | None = None,
 ) -> str:
     """The canonical JSON of a push of these texts of items; the order is kept."""
     head = {
         "schema": SCHEMA,
         "origin": origin,
         "run": run,
+        "run_key": run_key,
+        "home": home,
+        "site": site,
         "low_water": low_water,
         "language": language,
         "seconds": seconds,
@@ -462,6 +490,9 @@ def parse_push(data: bytes, limits: Limits = LIMITS) -> Push:
     return Push(
         origin=taken["origin"],
         run=taken["run"],
+        run_key=taken["run_key"],
+        home=taken.get("home"),
+        site=taken.get("site"),
         low_water=taken["low_water"],
         language=taken.get("language"),
         seconds=float(taken["seconds"]),

@@ -86,14 +86,15 @@ REQUESTS = {
 
 
 def text_of(*items: str, **changed: Any) -> str:
-    head: dict[str, Any] = {"origin": "o-1", "run": 3, "low_water": 1, "language": "de", "seconds": 20}
+    head: dict[str, Any] = {"origin": "o-1", "run": 3, "run_key": "k", "low_water": 1, "language": "de"}
+    head |= {"seconds": 20, "home": "h", "site": "till.example"}
     return push_text(**{**head, **changed}, items=items)
 
 
 def body_of(items: list[Any], **changed: Any) -> bytes:
     """A push made by hand, so that it may be wrong."""
-    head = {"schema": 1, "origin": "o-1", "run": 3, "low_water": 1, "seconds": 20, "requests": items}
-    return packed(json.dumps({**head, **changed}))
+    head = {"schema": 1, "origin": "o-1", "run": 3, "run_key": "k", "low_water": 1, "seconds": 20}
+    return packed(json.dumps({**head, "requests": items, **changed}))
 
 
 def item(**changed: Any) -> dict[str, Any]:
@@ -130,7 +131,17 @@ def test_a_push_is_canonical_json_in_gzip_and_the_same_bytes_each_time() -> None
     assert packed(text) == packed(text)
     assert gzip.decompress(packed(text)) == text.encode()
     push = parse_push(packed(text))
-    assert push == Push(origin="o-1", run=3, low_water=1, language="de", seconds=20.0, requests=push.requests)
+    assert push == Push(
+        origin="o-1",
+        run=3,
+        run_key="k",
+        home="h",
+        site="till.example",
+        low_water=1,
+        language="de",
+        seconds=20.0,
+        requests=push.requests,
+    )
     assert [request.id for request in push.requests] == ["a", "b", "c", "d", "e", "f", "g"]
 
 
@@ -238,6 +249,8 @@ def test_another_schema_is_told_from_a_broken_push() -> None:
         ({"origin": "\ud800"}, "`origin`"),
         ({"run": -1}, "`run` must be a whole number"),
         ({"run": 1 << 63}, "`run`"),
+        ({"run_key": ""}, "`run_key`"),
+        ({"home": 7}, "`home`"),
         ({"low_water": True}, "`low_water`"),
         ({"seconds": "20"}, "`seconds` must be a number"),
         ({"seconds": True}, "`seconds`"),
@@ -282,7 +295,7 @@ def test_a_request_that_cannot_be_read_harms_no_other() -> None:
         ({"values": []}, "`values` must be an object"),
         ({"operation": "rename"}, "`new_name` is needed to rename"),
         ({"operation": "call"}, "`method` is needed to call"),
-        ({"operation": "call", "method": "PATCH"}, "`method` must be one of GET, POST"),
+        ({"operation": "call", "method": "PATCH"}, "`method` must be one of POST, PUT"),
         ({"operation": "call", "method": "POST", "path": "x" * 2001}, "`path`"),
         ({"operation": "delete", "rows": {"items": {"order": []}}}, "only a document that is there"),
         ({"rows": {"note": {"order": []}}}, "in `values` or in `rows`"),
@@ -306,7 +319,7 @@ def test_a_request_that_is_not_as_agreed_says_what_is_wrong(changed: dict[str, A
 @pytest.mark.parametrize("wrong", ['"\\ud800"', "1e999", "[" * 900 + "]" * 900])
 def test_what_canonical_json_cannot_hold_makes_one_request_unreadable(wrong: str) -> None:
     text = json.dumps({**item(), "values": {"note": "WRONG"}}).replace('"WRONG"', wrong)
-    plain = f'{{"schema":1,"origin":"o","run":1,"low_water":1,"seconds":1,"requests":[{text}]}}'
+    plain = f'{{"schema":1,"origin":"o","run":1,"run_key":"k","low_water":1,"seconds":1,"requests":[{text}]}}'
     try:
         (request,) = parse_push(packed(plain)).requests
     except UnreadableMessage:  # nested too deeply for this Python to read at all
@@ -398,6 +411,7 @@ ANSWER = PushAnswer(
         PushResult(
             id="c",
             outcome=PushOutcome.REJECTED,
+            status=417,
             exc_type="MandatoryError",
             field="customer",
             message="Wert fehlt",
@@ -424,6 +438,7 @@ def test_a_conflict_says_that_the_document_is_gone_and_nothing_else_says_null() 
     assert rejected == {
         "id": "c",
         "outcome": "rejected",
+        "status": 417,
         "exc_type": "MandatoryError",
         "field": "customer",
         "message": "Wert fehlt",
