@@ -14,6 +14,7 @@ from frappe import _
 from frappe.utils import now_datetime
 
 from erp_offline_sync import bootstrap, permissions, settings, tasks, wakeup
+from erp_offline_sync.adapters.frappe_store import FrappeStore
 from erp_offline_sync.adapters.hook_resolvers import keep_hook, kept_hooks, remove_hook
 from erp_offline_sync.adapters.system_clock import SystemIds
 from erp_offline_sync.doctor import connection_checks, site_checks
@@ -27,6 +28,7 @@ from erp_offline_sync.engine.registry import conflict_data, same_doctype
 
 _CONFLICTS_AT_MOST = 1000
 _PAGE = 200
+_EXPLAINED = 500
 
 _WRITES_LIKE = {
     Operation.CREATE: "create",
@@ -255,6 +257,27 @@ def explain(name: str) -> str:
     store = tasks.own_store()
     with store.transaction():
         return actions.explain(store, request, store.now(), held_back=settings.held_back_now())
+
+
+@frappe.whitelist()
+@needs_all_parameters
+def explain_each(names: str | list) -> dict[str, str]:
+    """`explain` of the requests on a page of a list; those that the caller may not read are left out."""
+    _readers_only()
+    names = _parsed(names, _("The names are not JSON."))
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        frappe.throw(_("The names are a list of names of requests."), title=_("Offline sync"))
+    if len(names) > _EXPLAINED:
+        frappe.throw(_("Ask for at most {0} at a time.").format(_EXPLAINED), title=_("Offline sync"))
+    readable = names and frappe.get_list(
+        "Offline Request", {"name": ("in", names)}, pluck="name", limit_page_length=0
+    )
+    # Part of this call's own transaction: a page that is only looked at makes nobody wait.
+    store = FrappeStore(frappe.db.commit, frappe.db.rollback, owns_transaction=False)
+    with store.transaction():
+        requests = [request for name in readable if (request := store.get(name))]
+        reasons = actions.explain_each(store, requests, store.now(), held_back=settings.held_back_now())
+    return {request.id: why for request, why in zip(requests, reasons, strict=True)}
 
 
 @frappe.whitelist(methods=["POST"])

@@ -5,10 +5,12 @@ Each is one transaction. Nothing leaves the outbox here but by a named person wi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from .booking import with_note
+from .breaker import Breaker
 from .coalesce import certainly_had_no_effect
 from .errors import InvalidRequest, NotAllowed, NotFound, TakesAlong
 from .line import BREAKER, kept_breaker
@@ -21,7 +23,15 @@ from .ports import Ports, Store
 from .status import paused_by
 from .transitions import ENDS, OPEN, begun_anew, move
 
-__all__ = ["clear_old_requests", "discard", "discard_all", "explain", "retry", "send_whole"]
+__all__ = [
+    "clear_old_requests",
+    "discard",
+    "discard_all",
+    "explain",
+    "explain_each",
+    "retry",
+    "send_whole",
+]
 
 _RETRYABLE = frozenset({Status.NEEDS_ATTENTION, Status.RETRY, Status.PENDING, Status.WAITING})
 _DISCARDABLE = _RETRYABLE | {Status.CONFLICT}
@@ -198,6 +208,18 @@ def clear_old_requests(ports: Ports, days: int, *, limit: int = 100_000) -> int:
 def explain(store: Store, request: Request, now: datetime, *, held_back: str | None = None) -> str:
     """One line: why it has not been sent, and when it will be. `held_back`: why no run begins by itself at all,
     as a sentence."""
+    return explain_each(store, [request], now, held_back=held_back)[0]
+
+
+def explain_each(
+    store: Store, requests: Iterable[Request], now: datetime, *, held_back: str | None = None
+) -> list[str]:
+    """`explain` of many; what holds for all of them is looked up once."""
+    paused, breaker = paused_by(store, now), kept_breaker(store.get_meta(BREAKER))
+    return [_why(request, now, paused, held_back, breaker) for request in requests]
+
+
+def _why(request: Request, now: datetime, paused: str | None, held_back: str | None, breaker: Breaker) -> str:
     if request.status in ENDS:
         at = request.closed_at.isoformat(timespec="seconds") if request.closed_at else ""
         return " ".join(part for part in (request.status.value, at, request.reason or "") if part)
@@ -207,12 +229,10 @@ def explain(store: Store, request: Request, now: datetime, *, held_back: str | N
         return "Both sides changed the document: somebody has to decide its conflict."
     if request.status is Status.NEEDS_ATTENTION:
         return f"Needs a person: {request.error_message or request.error_type or 'see its history'}"
-    paused = paused_by(store, now)
     if paused:
         return f"Sending is paused by {paused}."
     if held_back and request.status is not Status.IN_FLIGHT:
         return held_back
-    breaker = kept_breaker(store.get_meta(BREAKER))
     if not breaker.closed:
         probe = breaker.next_probe_at
         when = probe.isoformat(timespec="seconds") if probe else "now"

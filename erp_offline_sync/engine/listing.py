@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from .actions import explain
+from .actions import explain_each
 from .model import Request
 from .ports import Store
 
@@ -25,7 +25,8 @@ def request_rows(
 ) -> list[dict[str, Any]]:
     """What each request is about and why it has not been sent, without values; inside the caller's transaction.
     `held_back`: see `actions.explain`."""
-    now = store.now()
+    found = list(requests)
+    reasons = explain_each(store, found, store.now(), held_back=held_back)
     return [
         {
             "name": request.id,
@@ -41,9 +42,9 @@ def request_rows(
             "next_retry_at": _iso(request.next_retry_at),
             "created_at": _iso(request.created_at),
             "closed_at": _iso(request.closed_at),
-            "why": explain(store, request, now, held_back=held_back),
+            "why": why,
         }
-        for request in requests
+        for request, why in zip(found, reasons, strict=True)
     ]
 
 

@@ -133,6 +133,67 @@ def test_a_request_that_waits_says_what_for_and_when_it_goes(branch, central, de
     browser.see(".frappe-control[data-fieldname='standing_html']", "Not sent: no connection")
 
 
+WHYS = ".list-row .offline-sync-why"
+
+
+def test_the_list_says_of_each_request_why_it_waits_and_when_it_goes(branch, central, desk, browser):
+    branch.insert({"doctype": "Shop Item", "item_code": "TEA"})
+    branch.sync()
+    save_note(branch, title=HOSTILE)
+    with central.unreachable():
+        customer = branch.insert({"doctype": "Shop Customer", "customer_name": "Asha"})["name"]
+        save_note(branch, customer=customer)
+        branch.sync()
+        branch.run(hold_back, requests_of(branch)[1]["name"], f"refused: {HOSTILE}")
+        desk.list("Offline Request")
+        browser.wait("return document.querySelectorAll(arguments[0]).length === 4", WHYS)
+        waits, offline, held, done = wait_until(lambda: _all_said(browser))
+        assert waits == f"Waits for Shop Customer {customer}, which it links to."
+        # By the clock of the site, as all its lists show it.
+        assert re.fullmatch(
+            r"The central cannot be used \(offline\); next try \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.", offline
+        )
+        assert held.startswith("Needs a person: refused: <script>window.struck=1</script>")
+        assert "[U+202E]gnp.exe" in held
+        assert not browser.run("return window.struck")
+        assert re.match(r"Synced \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", done)
+        desk.picture("why")
+        heads = browser.texts(".list-header-subject > .list-row-col")
+        assert [head for head in heads if head] == [
+            "Document",
+            "Status",
+            "Why and When",
+            "Document Type",
+            "Operation",
+        ]
+        browser.resize(1920, 900)
+        desk.list("Offline Request")
+        wait_until(lambda: _all_said(browser))
+        desk.picture("why wide")
+        browser.resize(*SIZE)
+    branch.call("erp_offline_sync.api.pause", "stock taking")
+    desk.load()
+    desk.list("Offline Request")
+    said = wait_until(lambda: _all_said(browser))
+    assert said[1] == "Sending is paused by Administrator (stock taking)."
+
+
+def _all_said(browser):
+    """What stands in the column, once each row has something."""
+    said = browser.texts(WHYS)
+    return said if said and all(said) else None
+
+
+def hold_back(name, message):
+    """Runs on a site: as if the central had refused it."""
+    import frappe
+
+    frappe.db.sql(
+        "update `tabOffline Request` set status = 'Needs Attention', error_message = %s where name = %s",
+        (message, name),
+    )
+
+
 def test_a_held_request_shows_its_error_and_attempts_and_goes_on_retry(
     branch, central, desk, browser, worker
 ):

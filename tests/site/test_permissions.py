@@ -47,6 +47,9 @@ ENDPOINTS = {
     "api.get_sync_status": Endpoint(READERS, writes=False),
     "api.get_pending_conflicts": Endpoint(READERS, writes=False),
     "api.explain": Endpoint(READERS, writes=False, given=_held()),
+    "api.explain_each": Endpoint(
+        READERS, writes=False, given=lambda stock: {"names": json.dumps([stock.held])}
+    ),
     "permissions.get_count": Endpoint(
         READERS, writes=False, given=lambda stock: {"doctype": "Offline Request"}
     ),
