@@ -27,6 +27,7 @@ __all__ = [
     "PENDING_COUNT",
     "RUN_STARTED",
     "pause",
+    "pause_of",
     "paused_by",
     "resume",
     "sync_status",
@@ -61,15 +62,23 @@ def resume(store: Store, *, only_by: str | None = None) -> bool:
     return True
 
 
-def paused_by(store: Store, now: datetime) -> str | None:
-    """Who paused, and why: "ann (stock taking)"; None where sending is not paused."""
+def pause_of(store: Store, now: datetime) -> dict[str, Any] | None:
+    """`{"by", "reason", "since", "until"}`, the last two ISO 8601 in UTC; None where sending is not paused."""
     text = store.get_meta(PAUSED)
     if text is None:
         return None
-    kept = json.loads(text)
-    if kept.get("until") and datetime.fromisoformat(kept["until"]) <= now:
-        return None
-    return f"{kept['by']} ({kept['reason']})" if kept.get("reason") else str(kept["by"])
+    kept: dict[str, Any] = json.loads(text)
+    return None if kept["until"] and datetime.fromisoformat(kept["until"]) <= now else kept
+
+
+def paused_by(store: Store, now: datetime) -> str | None:
+    """Who paused, and why: "ann (stock taking)"; None where sending is not paused."""
+    pause = pause_of(store, now)
+    return None if pause is None else _named(pause)
+
+
+def _named(pause: dict[str, Any]) -> str:
+    return f"{pause['by']} ({pause['reason']})" if pause["reason"] else str(pause["by"])
 
 
 def sync_status(store: Store) -> dict[str, Any]:
@@ -81,7 +90,7 @@ def sync_status(store: Store) -> dict[str, Any]:
     lease = store.live_lease()
     oldest = store.oldest_open()
     reached = store.get_meta(LAST_REACHED)
-    paused = paused_by(store, now)
+    paused = pause_of(store, now)
     # Half-open: the central answered its probe, and the next request only has to show it.
     away = breaker.state == "open"
     if lease is not None:
@@ -95,7 +104,7 @@ def sync_status(store: Store) -> dict[str, Any]:
         if away and breaker.open_since is not None:
             reason = f"{breaker.reason} since {breaker.open_since.isoformat(timespec='seconds')}"
     if paused is not None and lease is None:
-        reason = f"paused by {paused}"
+        reason = f"paused by {_named(paused)}"
     days = (now - datetime.fromisoformat(reached)).total_seconds() / 86400 if reached else None
     return {
         "state": state,
@@ -106,6 +115,7 @@ def sync_status(store: Store) -> dict[str, Any]:
         "oldestAge": round((now - oldest).total_seconds()) if oldest else None,
         "daysOffline": round(days, 2) if days is not None and away else 0,
         "reason": reason,
+        "paused": paused,
         "line": breaker.state,
         "identity": store.get_meta(IDENTITY_ASKS),
         "totals": {

@@ -186,6 +186,7 @@ KEYS = {
     "oldestAge",
     "daysOffline",
     "reason",
+    "paused",
     "line",
     "identity",
     "totals",

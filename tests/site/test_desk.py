@@ -351,12 +351,35 @@ def test_the_workspace_says_whether_the_branch_is_in_sync(branch, central, desk,
     assert [note["title"] for note in central.documents("Shop Note")] == ["kept"]
 
 
-def test_a_pause_is_shown_and_lifted_where_one_may(branch, desk, browser):
-    branch.call("erp_offline_sync.api.pause", "stock taking")
+def test_sending_is_paused_with_a_reason_shown_and_resumed(branch, desk, browser):
     desk.workspace()
-    browser.see(PANEL, "Sending is paused", "Paused by Administrator (stock taking)")
-    browser.click(f"{PANEL} button", "Resume")
     browser.see(PANEL, "In sync")
+    browser.click(f"{PANEL} button", "Pause")
+    browser.see(MODAL, "Pause sending", "People see the reason.")
+    browser.type(f"{MODAL} textarea[data-fieldname='reason']", "stock taking")
+    desk.picture("pause")
+    browser.click(f"{MODAL} .btn-primary", "Pause")
+    said = browser.see(PANEL, "Sending is paused", f"Paused by {SHOPKEEPER[0]} since 20", ": stock taking.")
+    assert "Sync Now" not in said
+    desk.picture("paused")
+    assert branch.call("erp_offline_sync.api.get_sync_status")["paused"]["by"] == SHOPKEEPER[0]
+    save_note(branch)
+    assert branch.sync().startswith("paused by")
+    # The same stands on top of the settings.
+    desk.form("Offline Sync Settings")
+    browser.see(PANEL, "Sending is paused", "stock taking")
+    browser.click(f"{PANEL} button", "Resume")
+    browser.see(PANEL, "1 change waits to be sent", "Sync Now")
+    assert branch.call("erp_offline_sync.api.get_sync_status")["paused"] is None
+
+
+def test_who_may_not_resume_is_told_who_paused(branch, desk, browser):
+    branch.call("erp_offline_sync.api.pause", HOSTILE)
+    desk.log_in(*CASHIER)
+    desk.workspace()
+    said = browser.see(PANEL, "Sending is paused", "Paused by Administrator since 20", "<script>")
+    assert [word for word in ("Resume", "Sync Now", "Pause\n") if word in said] == []
+    assert not browser.run("return window.struck")
 
 
 def test_a_cashier_sees_the_state_and_the_lists_and_no_settings(branch, desk, browser):

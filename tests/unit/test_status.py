@@ -130,10 +130,16 @@ def test_a_run_that_an_error_ended_is_failed_until_a_good_one(branch: Branch) ->
 def test_while_paused_it_says_who_paused_and_why(branch: Branch) -> None:
     with branch.store.transaction():
         pause(branch.store, by="ann", reason="stock taking")
-    assert status(branch)["reason"] == "paused by ann (stock taking)"
+    shown = status(branch)
+    assert shown["reason"] == "paused by ann (stock taking)"
+    since = branch.clock.now().isoformat()
+    assert shown["paused"] == {"by": "ann", "reason": "stock taking", "since": since, "until": None}
     with branch.store.transaction():
         branch.store.acquire_lease("run", 60)
-    assert status(branch)["reason"] == ""
+    assert (status(branch)["reason"], status(branch)["paused"]["by"]) == ("", "ann")
+    with branch.store.transaction():
+        resume(branch.store)
+    assert status(branch)["paused"] is None
 
 
 # pause and resume

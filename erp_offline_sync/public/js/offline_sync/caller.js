@@ -23,6 +23,8 @@ function subscribe() {
 export const caller = {
 	getSyncStatus: () => call("get_sync_status"),
 	forceSync: (doctypes) => call("force_sync", doctypes ? { doctypes } : {}),
+	pause: (reason) => call("pause", { reason }),
+	resume: () => call("resume"),
 	getPendingConflicts: () => call("get_pending_conflicts"),
 	resolveConflict: (id, resolution, values) =>
 		call("resolve_conflict", { conflict_id: id, resolution, values: values || null }),

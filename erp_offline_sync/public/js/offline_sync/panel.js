@@ -43,22 +43,40 @@ function parts(answer, refresh) {
 	const headed = text.element("div", "offline-sync-title", title);
 	headed.prepend(dot);
 	words.append(headed, text.element("div", "offline-sync-detail", detail));
-	frame.append(words, deed({ paused, unset }, refresh), facts(answer));
+	frame.append(words, ...deeds({ paused, unset }, refresh), facts(answer));
 	return [style, frame];
 }
 
-function deed({ paused, unset }, refresh) {
+// What may be done about it, as buttons. Who may not resume is told so by the words alone.
+function deeds({ paused, unset }, refresh) {
+	const manages = frappe.user.has_role(["Offline Sync Manager", "System Manager"]);
 	if (unset) {
-		return button(__("Open Settings"), "btn-default", () =>
-			frappe.set_route("Form", "Offline Sync Settings")
-		);
+		const open = () => frappe.set_route("Form", "Offline Sync Settings");
+		return [button(__("Open Settings"), "btn-default", open)];
 	}
-	if (paused && frappe.user.has_role(["Offline Sync Manager", "System Manager"])) {
-		return button(__("Resume"), "btn-primary", () =>
-			frappe.xcall("erp_offline_sync.api.resume").then(refresh)
-		);
+	if (paused) {
+		const resume = () => caller.resume().then(refresh);
+		return manages ? [button(__("Resume"), "btn-primary", resume)] : [];
 	}
-	return button(__("Sync Now"), "btn-primary", () => caller.forceSync().then(refresh));
+	const send = button(__("Sync Now"), "btn-primary", () => caller.forceSync().then(refresh));
+	return manages ? [button(__("Pause"), "btn-default", () => ask_pause(refresh)), send] : [send];
+}
+
+function ask_pause(refresh) {
+	frappe.prompt(
+		{
+			fieldname: "reason",
+			fieldtype: "Small Text",
+			label: __("Reason"),
+			reqd: 1,
+			description: __(
+				"Nothing is sent until somebody resumes; what is saved meanwhile is kept here. People see the reason."
+			),
+		},
+		({ reason }) => caller.pause(reason).then(refresh),
+		__("Pause sending"),
+		__("Pause")
+	);
 }
 
 function facts(answer) {

@@ -61,8 +61,10 @@ function headline(answer) {
 			colour: "red",
 		};
 	}
-	if (answer.reason.startsWith("paused by")) {
-		const detail = `${reason.charAt(0).toUpperCase()}${reason.slice(1)} ${kept}`;
+	if (answer.paused) {
+		const { by, reason: why, since } = answer.paused;
+		const who = __("Paused by {0} since {1}", [by, offline_sync.text.time(since)]);
+		const detail = `${who}${why ? `: ${why}` : ""}. ${kept}`;
 		return { title: __("Sending is paused"), detail, colour: "orange", paused: true };
 	}
 	if (answer.state === "failed") {
