@@ -104,16 +104,19 @@ def show_status(as_json):
     """State, counts, last sync and reason. Exits with 3 where something needs a person."""
     from erp_offline_sync import tasks
     from erp_offline_sync.engine.status import sync_status
+    from erp_offline_sync.wall_clock import by_the_sites_clock
 
     store = tasks.own_store()
     with store.transaction():
         told = sync_status(store)
-    totals = told["totals"]
+    totals, reason = told["totals"], told["reason"]
+    if reason.startswith("paused by"):
+        reason = f"{reason} since {told['paused']['since']}"
     lines = [
-        f"State      {told['state']}" + (f" ({told['reason']})" if told["reason"] else ""),
+        f"State      {told['state']}" + (f" ({by_the_sites_clock(reason)})" if reason else ""),
         f"Line       {told['line']}"
         + (f", {told['daysOffline']} days offline" if told["daysOffline"] else ""),
-        f"Last sync  {told['lastSyncTime'] or 'never'}",
+        f"Last sync  {by_the_sites_clock(told['lastSyncTime'] or 'never')}",
         f"Waiting    {told['pendingCount']}"
         + (f", oldest {told['oldestAge']} s" if told["oldestAge"] else ""),
         f"Conflicts  {told['conflictCount']}",
@@ -277,8 +280,10 @@ def list_requests(statuses, doctype, everything, limit, as_json):
 
 
 def _row_line(row):
+    from erp_offline_sync.wall_clock import by_the_sites_clock
+
     about = f"{row['operation']} {row['resource_type'] or row['path']} {row['resource_id'] or ''}".strip()
-    return f"{row['name']}  {row['status']:<16} {about}\n    {row['why']}"
+    return f"{row['name']}  {row['status']:<16} {about}\n    {by_the_sites_clock(row['why'])}"
 
 
 @_command("show")
@@ -289,6 +294,7 @@ def show(name, as_json):
     from erp_offline_sync import settings, tasks
     from erp_offline_sync.engine.errors import NotFound
     from erp_offline_sync.engine.listing import request_detail
+    from erp_offline_sync.wall_clock import by_the_sites_clock
 
     store = tasks.own_store()
     with store.transaction():
@@ -296,14 +302,16 @@ def show(name, as_json):
         if request is None:
             raise NotFound(f"There is no request {name}.")
         detail = request_detail(store, request, held_back=settings.held_back_now())
+    # What the document says of times stays as it says it.
     lines = [
-        f"{key:<18} {value}"
+        f"{key:<18} {by_the_sites_clock(value) if key == 'why' or key.endswith('_at') else value}"
         for key, value in detail.items()
         if key != "history" and value not in (None, "", [], {}, False)
     ]
     for attempt in detail["history"]:
-        parts = (attempt[key] for key in ("at", "event", "status", "exc_type", "note"))
-        lines.append(f"{'history':<18} {' '.join(str(part) for part in parts if part)}")
+        parts = (attempt[key] for key in ("event", "status", "exc_type", "note"))
+        said = " ".join([by_the_sites_clock(attempt["at"]), *(str(part) for part in parts if part)])
+        lines.append(f"{'history':<18} {said}")
     _print(detail, as_json, lines)
     return DONE
 

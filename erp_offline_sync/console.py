@@ -6,6 +6,7 @@ from erp_offline_sync import bootstrap, settings, tasks
 from erp_offline_sync.engine import actions
 from erp_offline_sync.engine.errors import NotFound
 from erp_offline_sync.engine.status import sync_status
+from erp_offline_sync.wall_clock import by_the_sites_clock
 
 
 def status() -> dict[str, Any]:
@@ -32,4 +33,5 @@ def explain(name: str) -> str:
         request = store.get(name)
         if request is None:
             raise NotFound(f"There is no request {name}.")
-        return actions.explain(store, request, store.now(), held_back=settings.held_back_now())
+        why = actions.explain(store, request, store.now(), held_back=settings.held_back_now())
+    return by_the_sites_clock(why)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from site_rig.client import SiteError, wait_until
@@ -130,7 +133,9 @@ def test_status_run_and_list_tell_what_waits_and_why(branch, central, connected,
         assert row["why"].startswith("The central cannot be used (offline); next try ")
         code, text = bench("list")
         assert f"create Shop Note {note}" in text
-        assert row["why"] in text
+        # Programs get UTC, people the clock of the site.
+        assert re.search(r"next try \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00\.$", row["why"])
+        assert re.search(r"next try \d{4}-\d\d-\d\d \d\d:\d\d:\d\d IST\.$", text.strip())
     code, text = bench("run")
     assert (code, text.strip()) == (DONE, "done: 1 sent, 0 failed, 0 in conflict, 0 waiting")
     assert bench("list") == (DONE, "Nothing is open.\n")
@@ -141,7 +146,12 @@ def test_status_run_and_list_tell_what_waits_and_why(branch, central, connected,
     assert "applied" in [attempt["event"] for attempt in shown["history"]]
     code, text = bench("status")
     assert "applied 1" in text
-    assert "Last sync" in text
+    synced = datetime.fromisoformat(parsed("status")[1]["lastSyncTime"]).astimezone(ZoneInfo("Asia/Kolkata"))
+    assert f"Last sync  {synced:%Y-%m-%d %H:%M:%S} IST\n" in text
+    code, text = bench("show", row["name"])
+    assert re.search(r"^closed_at +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d IST$", text, re.MULTILINE)
+    assert re.search(r"^history +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d IST applied", text, re.MULTILINE)
+    assert "+00:00" not in text
 
 
 def test_wrong_words_are_refused_with_what_would_be_right(branch, connected, bench):
@@ -171,6 +181,7 @@ def test_a_run_is_refused_where_sending_is_paused_or_the_site_is_no_branch(branc
     code, (row,) = parsed("list")
     assert "(stock taking)" in row["why"]
     assert "paused by bench:" in parsed("status")[1]["reason"]
+    assert re.search(r"\(paused by bench:.* \(stock taking\) since 20.* IST\)", bench("status")[1])
     assert bench("resume") == (DONE, "Resumed.\n")
     assert bench("resume") == (DONE, "It was not paused.\n")
     assert statuses(branch) == [("create", "Pending")]
