@@ -16,6 +16,7 @@ _API = frozenset(
         "clear_old_requests",
         "enqueue_request",
         "force_sync",
+        "get_metrics",
         "get_pending_conflicts",
         "get_sync_status",
         "pause",

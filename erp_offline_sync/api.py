@@ -19,7 +19,7 @@ from erp_offline_sync.adapters.hook_resolvers import keep_hook, kept_hooks, remo
 from erp_offline_sync.adapters.system_clock import SystemIds
 from erp_offline_sync.doctor import connection_checks, site_checks
 from erp_offline_sync.endpoints import needs_all_parameters
-from erp_offline_sync.engine import actions, status
+from erp_offline_sync.engine import actions, metrics, status
 from erp_offline_sync.engine.calls import queued_call
 from erp_offline_sync.engine.config import parse
 from erp_offline_sync.engine.errors import OfflineSyncError, TakesAlong
@@ -97,6 +97,15 @@ def get_sync_status() -> dict[str, Any]:
     if answer["state"] == status.IDLE or not settings.is_branch(values):
         answer["reason"] = settings.held_back(values, now_datetime().time()) or answer["reason"]
     return answer
+
+
+@frappe.whitelist()
+def get_metrics(days: int = 7) -> dict[str, Any]:
+    """What the runs of the last 1 to 90 days did, hour by hour; see hooks-docs/events.md for the keys."""
+    _readers_only()
+    store = tasks.own_store()
+    with store.transaction():
+        return _told(metrics.read_metrics, store, days=days)
 
 
 @frappe.whitelist(methods=["POST"])

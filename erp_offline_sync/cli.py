@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from erp_offline_sync import __version__, bootstrap
 from erp_offline_sync.adapters.environment import NAMES, read_settings
 from erp_offline_sync.adapters.standalone import StopFlag
 from erp_offline_sync.adapters.system_clock import SystemClock, SystemIds
-from erp_offline_sync.engine import actions, status
+from erp_offline_sync.engine import actions, metrics, status
 from erp_offline_sync.engine.calls import queued_call, under_local_names
 from erp_offline_sync.engine.config import SETTINGS, parse
 from erp_offline_sync.engine.errors import (
@@ -549,6 +549,20 @@ def show_status(ctx: click.Context) -> None:
 
 def _span(seconds: int) -> str:
     return str(timedelta(seconds=seconds))
+
+
+@main.command("metrics")
+@click.option(
+    "--days", type=click.IntRange(1, 90), default=7, show_default=True, help="The last so many days."
+)
+@_json_option
+@click.pass_context
+def show_metrics(ctx: click.Context, days: int) -> None:
+    """What the runs of the last days sent, how long that had waited, and how often the central was not reached."""
+    call = ctx.ensure_object(_Call)
+    with call.outbox() as outbox, outbox.ports.store.transaction():
+        told = metrics.read_metrics(outbox.ports.store, days=days)
+    _print(call, told, metrics.metric_lines(told, timezone.utc))
 
 
 _STATES = ", ".join(each.value for each in Status)

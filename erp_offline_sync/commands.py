@@ -504,6 +504,27 @@ def purge(days):
     return DONE
 
 
+@_command("metrics")
+@click.option(
+    "--days", type=click.IntRange(1, 90), default=7, show_default=True, help="The last so many days."
+)
+@_json
+def show_metrics(days, as_json):
+    """What the runs of the last days sent, how long that had waited, and how often the central was not reached."""
+    from zoneinfo import ZoneInfo
+
+    from frappe.utils import get_system_timezone
+
+    from erp_offline_sync import tasks
+    from erp_offline_sync.engine.metrics import metric_lines, read_metrics
+
+    store = tasks.own_store()
+    with store.transaction():
+        told = read_metrics(store, days=days)
+    _print(told, as_json, metric_lines(told, ZoneInfo(get_system_timezone())))
+    return DONE
+
+
 @_command("doctor")
 @_json
 def doctor(as_json):

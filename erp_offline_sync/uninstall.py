@@ -7,8 +7,8 @@ from erp_offline_sync.install import SEQUENCE
 from erp_offline_sync.policies import publish
 
 SHOWN = 5
-STATUS_BLOCK = "Offline Sync Status"
-"""What the workspace shows on top; it comes as a fixture."""
+BLOCKS = ("Offline Sync Status", "Offline Sync Figures")
+"""What the workspace shows on top; they come as fixtures."""
 
 
 def before_uninstall():
@@ -42,7 +42,8 @@ def after_uninstall():
     if "erp_offline_sync" in frappe.get_installed_apps():
         return
     publish({})
-    frappe.delete_doc("Custom HTML Block", STATUS_BLOCK, ignore_missing=True, force=True)
+    for block in BLOCKS:
+        frappe.delete_doc("Custom HTML Block", block, ignore_missing=True, force=True)
     if frappe.db.db_type != "sqlite":
         frappe.db.sql_ddl(f"drop sequence if exists {SEQUENCE}")
     frappe.db.commit()

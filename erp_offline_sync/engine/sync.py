@@ -21,6 +21,7 @@ from .identity import canonical_json
 from .knowledge import Knowledge
 from .line import PROPER, Line
 from .lookup import Lookup
+from .metrics import Metrics
 from .model import Lease, Readiness, Request, Status
 from .ordering import Placer
 from .origin import Origins
@@ -68,6 +69,7 @@ class SyncEngine:
         self._placer = Placer(ports.store, ports.ids)
         self._lease: Lease | None = None
         self._stats = Stats()
+        self._metrics = Metrics()
         self._total = 0
         self._until = 0.0
 
@@ -359,11 +361,13 @@ class SyncEngine:
         elapsed = self._ports.clock.monotonic() - started
         self._stats = replace(self._stats, duration_ms=round(elapsed * 1000))
         with self._store.transaction():
-            now = self._store.now().isoformat()
+            now = self._store.now()
             if reason == "done":
-                self._store.set_meta(LAST_SYNC, now)
-            counters = self._store.counters()
-            self._store.set_meta(PENDING_COUNT, str(ledger(counters).waiting))
+                self._store.set_meta(LAST_SYNC, now.isoformat())
+            totals = ledger(self._store.counters())
+            self._store.set_meta(PENDING_COUNT, str(totals.waiting))
+            self._metrics.ended(now, totals, reached=self.line.breaker.closed)
+            self._metrics.keep(self._store)
             self._store.set_meta(LAST_STATS, canonical_json(self._stats.to_json()))
             message = self.line.message if failed else None
             self._store.set_meta(
@@ -384,6 +388,14 @@ class SyncEngine:
         if result is not Result.NONE:
             self._progress()
 
+    def _measure(self, request: Request, result: Result, now: datetime) -> None:
+        if result is Result.SUCCESS:
+            self._metrics.applied(now, now - request.created_at)
+        elif result is Result.CONFLICT:
+            self._metrics.conflicted(now)
+        elif result is Result.FAILURE:
+            self._metrics.failed(now)
+
     def _progress(self) -> None:
         self._ports.events.publish(PROGRESS, self._stats.progress(self._total))
 
@@ -397,7 +409,8 @@ class SyncEngine:
         """One line for the log: no values, and no names, which may be people's. Without an outcome nothing was
         sent: the request was looked up, or is held."""
         with self._store.transaction():
-            current = self._store.get(request.id)
+            current, now = self._store.get(request.id), self._store.now()
+        self._measure(request, result, now)
         self._ports.events.publish(
             OUTCOME,
             {

@@ -56,7 +56,9 @@ def commands() -> list[str]:
 
 
 def test_the_commands_are_those_promised() -> None:
-    promised = "enqueue run status list show conflicts resolve retry discard pause resume purge doctor demo"
+    promised = (
+        "enqueue run status list show conflicts resolve retry discard pause resume purge metrics doctor demo"
+    )
     assert sorted(commands()) == sorted(promised.split())
 
 
@@ -203,6 +205,17 @@ def test_the_status_has_the_keys_of_the_events(till: Till) -> None:
     assert set(ran) == KEYS | {"ended", "run"}
     assert ran["run"]["successCount"] == 1
     assert "captured 1, applied 1" in till("status")
+
+
+def test_the_metrics_tell_what_the_runs_sent(till: Till) -> None:
+    till.enqueue("POST", TODO, {"description": "x"})
+    till.run()
+    told = till.json("metrics", "--days", "1")
+    assert (told["days"], told["total"]["applied"], told["total"]["runs"]) == (1, 1, 1)
+    assert [hour["applied"] for hour in told["hours"]] == [1]
+    head, *_, together = till("metrics").strip().splitlines()
+    assert head.split()[:2] == ["day", "applied"]
+    assert together.split()[:2] == ["together", "1"]
 
 
 def test_an_outbox_that_is_not_there_is_an_empty_one_and_none_is_made(till: Till) -> None:

@@ -35,6 +35,7 @@ COMMANDS = {
     "resolve": "Decide a conflict",
     "purge": "Delete ended requests",
     "identity": "Which branch this site is",
+    "metrics": "how often the central was not reached",
     "doctor": "1 where there is a problem",
 }
 

@@ -30,6 +30,7 @@ PILLS = ".list-row .indicator-pill[data-filter^='status,']"
 MESSAGE = ".form-message"
 MODAL = ".modal.show"
 PANEL = ".offline-sync-panel"
+FIGURES = ".offline-sync-figures"
 HOSTILE = (
     "<script>window.struck=1</script><img src=x onerror='window.struck=1'>\u202egnp.exe\u202c"
     "<a href='javascript:window.struck=1'>O'Brien</a> 50% %s \u0639\u0631\u0628\u064a"
@@ -349,6 +350,58 @@ def test_the_workspace_says_whether_the_branch_is_in_sync(branch, central, desk,
     # What the run in the worker tells over the socket is shown without a click.
     browser.see(PANEL, "1 change needs a person", "Waiting: 0", timeout=40)
     assert [note["title"] for note in central.documents("Shop Note")] == ["kept"]
+
+
+def keep_a_week_of_runs():
+    """On the branch: what runs of the last days would have kept; one day without a line among them."""
+    from datetime import timedelta
+
+    from erp_offline_sync.engine.metrics import Metrics
+    from erp_offline_sync.engine.transitions import Ledger
+    from erp_offline_sync.tasks import own_store
+
+    store, metrics, captured = own_store(), Metrics(), 0
+    with store.transaction():
+        now = store.now()
+        for ago, arrived, waiting in ((6, 31, 2), (5, 44, 0), (4, 0, 38), (3, 79, 3), (2, 52, 0), (1, 47, 1)):
+            at = now - timedelta(days=ago)
+            for sale in range(arrived):
+                metrics.applied(at, timedelta(seconds=86_400 if ago == 3 and sale < 38 else 2))
+            for _ in range(ago % 3):
+                metrics.conflicted(at)
+                metrics.failed(at)
+            captured += arrived
+            ledger = Ledger(applied=captured, merged=0, decided=0, discarded=0, held=0, waiting=waiting)
+            metrics.ended(at, ledger, reached=ago != 4)
+        metrics.keep(store)
+    return captured
+
+
+def test_the_workspace_draws_what_was_sent(branch, central, desk, browser):
+    sent = branch.run(keep_a_week_of_runs)
+    desk.workspace()
+    browser.see(
+        FIGURES, "What was sent", f"{sent}\nArrived", "1 of 6\nRuns without the central", "1.0 d\nLongest"
+    )
+    # Figures stand in a block of a workspace, whose elements the page itself does not find.
+    bars = SEEN + f"return seen('{FIGURES} svg g').length === arguments[0]"
+    browser.wait(bars, 7)
+    desk.picture("figures")
+    browser.click(f"{FIGURES} summary", "As a table")
+    browser.see(f"{FIGURES} table", "Not reached", "79")
+    save_note(branch, title="now")
+    branch.sync()
+    browser.run(
+        SEEN
+        + """
+        const [chooser] = seen(arguments[0] + " select");
+        chooser.value = "1";
+        chooser.dispatchEvent(new Event("change"));
+        """,
+        FIGURES,
+    )
+    browser.wait(bars, 24)
+    browser.see(FIGURES, "1\nArrived")
 
 
 def test_sending_is_paused_with_a_reason_shown_and_resumed(branch, desk, browser):

@@ -45,6 +45,7 @@ HOOK = "eos_test_app.conflict_hooks.local_wins"
 
 ENDPOINTS = {
     "api.get_sync_status": Endpoint(READERS, writes=False),
+    "api.get_metrics": Endpoint(READERS, writes=False),
     "api.get_pending_conflicts": Endpoint(READERS, writes=False),
     "api.explain": Endpoint(READERS, writes=False, given=_held()),
     "api.explain_each": Endpoint(

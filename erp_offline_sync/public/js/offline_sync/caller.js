@@ -22,6 +22,7 @@ function subscribe() {
 
 export const caller = {
 	getSyncStatus: () => call("get_sync_status"),
+	getMetrics: (days) => call("get_metrics", { days }),
 	forceSync: (doctypes) => call("force_sync", doctypes ? { doctypes } : {}),
 	pause: (reason) => call("pause", { reason }),
 	resume: () => call("resume"),
