@@ -125,7 +125,9 @@ def empty_tables(doctypes: list[str]) -> None:
 
     for doctype in doctypes:
         if frappe.db.table_exists(doctype):
-            frappe.db.sql(f"delete from `tab{doctype}`")
+            # The branch's identity stays: without it the site would be a restored backup.
+            kept = " where `name` <> 'origin'" if doctype == "Sync Metadata" else ""
+            frappe.db.sql(f"delete from `tab{doctype}`{kept}")
             frappe.cache.delete_keys(f"document_cache::{doctype}::")
 
 
