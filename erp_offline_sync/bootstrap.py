@@ -121,6 +121,7 @@ def site(
     from erp_offline_sync.adapters.hook_resolvers import SiteHooks
     from erp_offline_sync.adapters.identity_file import IdentityFile
     from erp_offline_sync.adapters.realtime_events import RealtimeEvents
+    from erp_offline_sync.conflicts.telling import tell
 
     values = settings.effective()
     logger = frappe.logger(LOGGER)
@@ -129,7 +130,7 @@ def site(
         RealtimeEvents(),
         *([CallEvents(on_event)] if on_event else []),
     ]
-    store = FrappeStore(frappe.db.commit, frappe.db.rollback)
+    store = FrappeStore(frappe.db.commit, frappe.db.rollback, on_conflicts=tell)
     ports = Ports(
         store=store,
         central=site_central(values) if connected else NoCentral(),

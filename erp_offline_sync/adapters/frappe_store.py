@@ -57,6 +57,7 @@ from .sqlite_turns import alone
 
 __all__ = [
     "SEQUENCE",
+    "ConflictNews",
     "FrappeStore",
     "derived_among",
     "forget_derived",
@@ -97,6 +98,19 @@ _LONGEST: Mapping[str, int] = {
 """Characters that the columns for people hold; what a central writes there has no limit of its own."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConflictNews:
+    """A conflict as it was just written; `waited`: for a person, before."""
+
+    conflict: Conflict
+    waited: bool
+
+    @property
+    def waits(self) -> bool:
+        """For a person: nothing has decided it, and it says why."""
+        return self.conflict.pending and bool(self.conflict.reason)
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """One index range of requests: a condition, its values, and an order that the index has."""
@@ -113,14 +127,23 @@ class FrappeStore:
     `owns_transaction`: a job's store begins each transaction with a rollback, so that it sees the present,
     and commits it. A web request's or console's store joins the transaction that is open: nothing is
     committed, and on an exception only what this store's transaction did is undone.
+
+    `on_conflicts` is told after a commit of its own which conflicts were written; it must not raise.
     """
 
     def __init__(
-        self, commit: Callable[[], None], rollback: Callable[[], None], *, owns_transaction: bool = True
+        self,
+        commit: Callable[[], None],
+        rollback: Callable[[], None],
+        *,
+        owns_transaction: bool = True,
+        on_conflicts: Callable[[Sequence[ConflictNews]], None] | None = None,
     ) -> None:
         self._commit = commit
         self._rollback = rollback
         self._owns = owns_transaction
+        self._on_conflicts = on_conflicts
+        self._news: dict[str, ConflictNews] = {}
         self._depth = 0
         self._moved: Counter[str] = Counter()
         self._top_seq = 0
@@ -136,6 +159,9 @@ class FrappeStore:
             return
         with alone() if self._owns and _is_sqlite() else nullcontext():
             yield from self._outermost()
+        news, self._news = list(self._news.values()), {}
+        if news and self._owns and self._on_conflicts is not None:
+            self._on_conflicts(news)
 
     def _outermost(self) -> Iterator[None]:
         save_point = self._begin()
@@ -148,6 +174,7 @@ class FrappeStore:
             else:
                 frappe.db.release_savepoint(save_point)
         except BaseException:
+            self._news.clear()
             self._undo(save_point)
             raise
         finally:
@@ -450,7 +477,12 @@ class FrappeStore:
         row.update(_for_people(conflict))
         if row["reason"] is not None:
             row["reason"] = row["reason"][: _LONGEST["reason"]]
-        self._upsert(_CONFLICTS, CONFLICT_COLUMNS, row)
+        old = self._upsert(_CONFLICTS, CONFLICT_COLUMNS, row)
+        known = self._news.get(conflict.id)
+        waited = (
+            known.waited if known else bool(old and old["resolution_status"] == "pending" and old["reason"])
+        )
+        self._news[conflict.id] = ConflictNews(conflict=conflict, waited=waited)
 
     def conflict(self, conflict_id: str) -> Conflict | None:
         self._inside()
@@ -663,15 +695,17 @@ class FrappeStore:
         )
         return [row_to_conflict(row) for row in rows]
 
-    def _upsert(self, table: str, columns: Sequence[str], row: Row) -> None:
+    def _upsert(self, table: str, columns: Sequence[str], row: Row) -> Row | None:
+        """The row as it was; None where it is new."""
         old = self._row(table, columns, row["name"], lock=True)
         if old is None:
             _insert(table, row)
-            return
+            return None
         changes = {
             column: value for column, value in row.items() if column not in old or old[column] != value
         }
         _update(table, row["name"], changes)
+        return old
 
 
 def next_place() -> tuple[int, datetime]:

@@ -230,6 +230,25 @@ def test_every_event_is_described_with_its_keys() -> None:
         assert not missing, f"{event}: {sorted(missing)}"
 
 
+def test_the_event_of_conflicts_is_described_with_its_keys() -> None:
+    """Told by the site, not by an engine: read from the source."""
+    source = ast.parse((APP / "conflicts/telling.py").read_text(encoding="utf-8"))
+    (name,) = (
+        ast.literal_eval(node.value)
+        for node in source.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CHANGED"
+    )
+    (told,) = (
+        node.value
+        for node in ast.walk(source)
+        if isinstance(node, ast.Assign)
+        and ast.unparse(node.targets[0]) == "told"
+        and isinstance(node.value, ast.Dict)
+    )
+    section = page("events.md").section(name)
+    assert [key for key in told.keys if not section.names(ast.literal_eval(key))] == []
+
+
 def test_every_key_of_the_status_is_described() -> None:
     clock = FrozenClock()
     store = MemoryStore(clock.now)

@@ -432,3 +432,138 @@ def test_fields_of_a_level_that_the_reader_has_not_are_not_answered(branch, cent
     assert "credit_limit" not in {each["path"] for each in told["fields"]}
     assert (told["clashes"], told["clashes_unseen"]) == ([], 1)
     assert (told["may_decide"], told["why_not"]) == (False, "You may not change these fields: Credit Limit.")
+
+
+# Who is told
+
+
+@pytest.fixture
+def no_reminders(branch):
+    """Nobody has been told of anything before."""
+
+    def forget():
+        import frappe
+
+        frappe.db.delete("Notification Log")
+
+    branch.run(forget)
+    yield
+    branch.run(forget)
+
+
+def reminders(branch: Any) -> dict[str, dict[str, Any]]:
+    """{user: notification}."""
+    fields = ["for_user", "document_type", "document_name", "subject", "link", "read", "email_content"]
+    return {
+        row["for_user"]: row for row in branch.documents("Notification Log", {"type": "Alert"}, fields=fields)
+    }
+
+
+def owned_by(doctype: str, name: str, user: str) -> None:
+    """Runs on the branch."""
+    import frappe
+
+    frappe.db.set_value(doctype, name, "owner", user, update_modified=False)
+
+
+def test_the_owner_and_the_managers_are_reminded_where_they_may_read_it_and_only_until_it_is_decided(
+    branch, central, manual, clerk, no_reminders
+):
+    branch.user("cashier@shop.example", "Shop User")
+    branch.user("manager@shop.example", "Shop User", "Offline Sync Manager")
+    branch.user("boss@shop.example", "Offline Sync Manager")
+    note = branch.insert({"doctype": "Shop Note", "title": HOSTILE})["name"]
+    branch.run(owned_by, "Shop Note", note, "cashier@shop.example")
+    branch.sync()
+    conflict = differ(branch, central, "Shop Note", {"category": "A"}, {"category": "B"})
+    told = reminders(branch)
+    assert {"cashier@shop.example", "manager@shop.example"} <= set(told)
+    assert not {"boss@shop.example", "clerk@shop.example", "Administrator"} & set(told)
+    for row in told.values():
+        assert (row["document_type"], row["document_name"], row["read"]) == ("Sync Conflict", conflict, 0)
+        assert row["subject"].startswith("Shop Note: the two sites do not agree.")
+        assert not row["email_content"]
+        assert HOSTILE not in str(row)
+    assert note in told["cashier@shop.example"]["link"]
+    assert not told["manager@shop.example"]["link"]
+    branch.save("Shop Note", note, weight=3)
+    branch.sync()
+    assert len(reminders(branch)) == len(told)
+    clerk.post(
+        "/api/method/erp_offline_sync.api.resolve_conflict",
+        json={"conflict_id": conflict, "resolution": "server_wins"},
+    )
+    assert {row["read"] for row in reminders(branch).values()} == {1}
+
+
+def test_what_a_rule_decides_reminds_nobody(branch, central, settings, no_reminders):
+    settings(default_strategy="Server Wins")
+    branch.user("manager@shop.example", "Shop User", "Offline Sync Manager")
+    branch.insert({"doctype": "Shop Note", "title": "Tea"})
+    branch.sync()
+    central.save("Shop Note", central.documents("Shop Note")[0]["name"], category="B")
+    branch.save("Shop Note", branch.documents("Shop Note")[0]["name"], category="A")
+    branch.sync()
+    assert branch.count("Sync Conflict", {"resolution_status": "resolved"}) == 1
+    assert reminders(branch) == {}
+
+
+def published(number: int) -> list[Any]:
+    """Runs on the branch: what is published while so many conflicts are found and decided."""
+    from dataclasses import replace
+
+    import frappe
+
+    from erp_offline_sync import bootstrap
+    from erp_offline_sync.engine.model import Conflict, ConflictType
+
+    told = []
+    frappe.publish_realtime = lambda *args, **more: told.append([*args, more])
+    store = bootstrap.site(connected=False).ports.store
+    conflicts = []
+    for place in range(number):
+        now = frappe.utils.now_datetime().astimezone()
+        conflicts.append(
+            Conflict(
+                id=f"told-{place}",
+                line=f"told-{place}",
+                resource_type="Shop Note",
+                resource_id="none",
+                local_request_id="none",
+                conflict_type=ConflictType.UPDATE_UPDATE,
+                local_data={"title": "secret"},
+                base_data=None,
+                server_data=None,
+                server_version=None,
+                local_changed_at=now,
+                created_at=now,
+            )
+        )
+    with store.transaction():
+        for conflict in conflicts:
+            store.put_conflict(conflict)
+    found = len(told)
+    with store.transaction():
+        for conflict in conflicts:
+            store.put_conflict(replace(conflict, reason="a person decides"))
+    try:
+        with store.transaction():
+            store.put_conflict(replace(conflicts[0], reason="another reason"))
+            raise RuntimeError
+    except RuntimeError:
+        pass
+    with store.transaction():
+        store.put_conflict(replace(conflicts[0], resolution_status="resolved", reason="skipped"))
+    return [found, [each for each in told if each[0] == "sync-conflicts-changed"]]
+
+
+def test_pages_hear_of_conflicts_by_their_ids_and_how_many_there_are(branch, manual, no_reminders):
+    """In the room of those who may read conflicts; what is rolled back, or waits for a rule, is not told."""
+    before, told = branch.run(published, 2)
+    assert before == 0
+    room = {"room": "branch.localhost:doctype:Sync Conflict"}
+    assert [[event, message] for event, message, _ in told] == [
+        ["sync-conflicts-changed", {"changed": ["told-0", "told-1"], "conflictCount": 2}],
+        ["sync-conflicts-changed", {"changed": ["told-0"], "conflictCount": 1}],
+    ]
+    assert all(list(more) == list(room) and "Sync Conflict" in more["room"] for *_, more in told)
