@@ -98,7 +98,6 @@ class Rig:
         """No request, no test document, no job and no wake mark anywhere."""
         for site in self.sites:
             site.run(empty_tables, [*_OURS, *_TRADED])
-        self.branch.run(forget_identity)
         self.redis("FLUSHALL")
 
     def set_up_branch(self, policies: Sequence[Json] | None = None, **values: Any) -> None:
@@ -129,17 +128,6 @@ def empty_tables(doctypes: list[str]) -> None:
             kept = " where `name` <> 'origin'" if doctype == "Sync Metadata" else ""
             frappe.db.sql(f"delete from `tab{doctype}`{kept}")
             frappe.cache.delete_keys(f"document_cache::{doctype}::")
-
-
-def forget_identity() -> None:
-    """Runs on the branch: an emptied outbox without its note is a new branch, and no restored backup."""
-    from pathlib import Path
-
-    import frappe
-
-    from erp_offline_sync.adapters.identity_file import NAME
-
-    Path(frappe.get_site_path("private", NAME)).unlink(missing_ok=True)
 
 
 def save_settings(values: Json) -> None:
