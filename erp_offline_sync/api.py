@@ -21,7 +21,6 @@ from erp_offline_sync.doctor import connection_checks, site_checks
 from erp_offline_sync.endpoints import needs_all_parameters
 from erp_offline_sync.engine import actions, metrics, status
 from erp_offline_sync.engine.calls import queued_call
-from erp_offline_sync.engine.config import parse
 from erp_offline_sync.engine.errors import OfflineSyncError, TakesAlong
 from erp_offline_sync.engine.model import Operation, Resolution
 from erp_offline_sync.engine.registry import conflict_data, same_doctype
@@ -304,7 +303,6 @@ def enqueue_request(
     if frappe.session.user == "Guest":
         raise frappe.PermissionError(_("Log in first."))
     values = settings.effective()
-    config = _told(parse, values)
     store = tasks.own_store()
     request = _told(
         queued_call,
@@ -316,7 +314,7 @@ def enqueue_request(
         priority=int(priority),
         overwrite=bool(int(overwrite)),
         repeatable=bool(int(repeatable)),
-        max_bytes=config.max_body_mb * 1024 * 1024,
+        max_bytes=settings.largest_body(values),
     )
     _may_queue(request, values)
     with store.transaction():

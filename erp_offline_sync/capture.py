@@ -45,9 +45,8 @@ from erp_offline_sync.engine.paths import document_path
 from erp_offline_sync.engine.values import moved_fields
 from erp_offline_sync.policies import policy_of
 from erp_offline_sync.saves import Step, running
-from erp_offline_sync.settings import effective
+from erp_offline_sync.settings import MEGABYTE, effective, largest_body
 
-MEGABYTE = 1 << 20
 RENAME_PATH = "/api/method/frappe.client.rename_doc"
 
 _QUIET = ("in_install", "in_uninstall", "in_migrate", "in_patch", "in_fixtures")
@@ -393,13 +392,15 @@ def _refuse_large(doc, body):
     size = len(canonical_json(body).encode())
     if size <= SETTINGS["max_body_mb"].low * MEGABYTE:
         return
-    allowed = int(effective().get("max_body_mb") or SETTINGS["max_body_mb"].default)
-    if size > allowed * MEGABYTE:
+    allowed = largest_body(effective())
+    if size > allowed:
         frappe.throw(
             _(
-                "{0} {1} has {2} MB of content and cannot be sent to the central, which takes {3} MB at most. "
+                "{0} {1} has {2} MB of content and cannot be sent to the central: {3} MB at most travel. "
                 "Shorten it, or attach large texts as files."
-            ).format(_(doc.doctype), doc.name, round(size / MEGABYTE, 1), allowed),
+            ).format(
+                _(doc.doctype), doc.name, round(size / MEGABYTE, 1), f"{round(allowed / MEGABYTE, 1):g}"
+            ),
             title=_("Too Large to Synchronise"),
         )
 

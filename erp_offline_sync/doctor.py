@@ -287,6 +287,22 @@ def _indexes(values: dict[str, Any]) -> Check:
     return Check("indexes", OK, "All there")
 
 
+def _body_size(values: dict[str, Any]) -> Check:
+    stated = parse(values).max_body_mb
+    largest, packet = settings.largest_body(values) / settings.MEGABYTE, settings.largest_statement()
+    if packet is None or largest >= stated:
+        return Check("body size", OK, f"{stated} MB at most travel")
+    needed = stated * settings.STATEMENT_PARTS
+    return Check(
+        "body size",
+        WARNING,
+        f"{largest:.1f} MB at most travel, not {stated}: the database takes {packet / settings.MEGABYTE:.0f} MB in one"
+        " statement (max_allowed_packet), and a larger save is refused.",
+        f"Set max_allowed_packet = {needed}M in MariaDB's configuration, or max_body_mb in Offline Sync Settings to"
+        f" {int(largest)}.",
+    )
+
+
 def _outbox(values: dict[str, Any]) -> Check:
     store = tasks.own_store()
     with store.transaction():
@@ -331,6 +347,7 @@ _SITE: tuple[Callable[[dict[str, Any]], Check], ...] = (
     _tick,
     _workers,
     _indexes,
+    _body_size,
     _identity,
     _outbox,
 )

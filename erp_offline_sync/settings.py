@@ -8,9 +8,13 @@ from frappe import _
 from frappe.utils import cint, now_datetime
 from frappe.utils.password import get_decrypted_password
 
+from erp_offline_sync.engine.config import SETTINGS as NUMBERS
 from erp_offline_sync.engine.errors import SettingsError
 
 SETTINGS = "Offline Sync Settings"
+MEGABYTE = 1024 * 1024
+STATEMENT_PARTS = 4
+"""A statement has room for so many bodies: a conflict keeps three in one row, and quotes in them take more there."""
 _NUMBERS = ("enabled", "sync_on_save")
 
 
@@ -54,6 +58,20 @@ def _is_kept():
             (SETTINGS, SETTINGS, "api_secret"),
         )
     )
+
+
+def largest_body(values):
+    """Bytes that what one request carries may have."""
+    stated = cint(values.get("max_body_mb") or NUMBERS["max_body_mb"].default) * MEGABYTE
+    packet = largest_statement()
+    return stated if packet is None else min(stated, packet // STATEMENT_PARTS)
+
+
+def largest_statement():
+    """Bytes that the database takes in one statement; None where it has no such limit."""
+    if frappe.db.db_type != "mariadb":
+        return None
+    return int(frappe.db.sql("select @@max_allowed_packet")[0][0])
 
 
 def is_branch(values):
