@@ -148,6 +148,123 @@ def test_a_document_of_the_largest_size_travels_and_may_be_in_conflict_and_a_lar
     note = branch.insert({"doctype": "Shop Note", "title": "both", "body": text})["name"]
     assert branch.sync() == "done"
     assert statuses(branch) == [("create", "Synced")]
+    there = central.documents("Shop Note")[0]["name"]
+    central.save("Shop Note", there, body=text.replace("nine", "five"))
+    branch.save("Shop Note", note, body=text.replace("more", "less"))
+    branch.sync()
+    (conflict,) = branch.documents("Sync Conflict", fields=["name", "resolution_status"])
+    assert conflict["resolution_status"] == "pending"
+    assert statuses(branch) == [("create", "Synced"), ("update", "Conflict")]
+    answer = people["clerk"].post(
+        f"{API}resolve_conflict", json={"conflict_id": conflict["name"], "resolution": "local_wins"}
+    )
+    assert answer.ok, answer.text[-400:]
+    assert branch.sync() == "done"
+    assert central.get("Shop Note", there)["body"] == text.replace("more", "less")
+
+
+WRONG_SETTINGS = {
+    "an interval too short": ({"processing_interval": 999}, "between 1000 and 86400000"),
+    "an interval too long": ({"processing_interval": 86_400_001}, "between 1000 and 86400000"),
+    "a batch of none": ({"sync_batch_size": 0}, "between 1 and 1000"),
+    "retries below none": ({"max_retries": -1}, "between 0 and 100"),
+    "delays the wrong way round": (
+        {"base_retry_delay": 5000, "max_retry_delay": 1000},
+        "must not be smaller than base_retry_delay",
+    ),
+    "no URL": ({"central_url": ""}, "An enabled branch needs"),
+    "no key": ({"api_key": ""}, "An enabled branch needs"),
+    "a URL without a scheme": ({"central_url": "central.example"}, "https://"),
+    "a URL of another kind": ({"central_url": "ftp://central.example"}, "https://"),
+    "a URL with a password": ({"central_url": "https://ann:pw@central.example"}, "user"),
+    "a URL with a query": ({"central_url": "https://central.example/?x=1"}, "query"),
+    "a path that is not the API's": ({"allowed_paths": "/files/x"}, "not a path below /api/"),
+    "half a window": ({"sync_window_start": "22:00"}, "a beginning and an end"),
+    "a doctype twice": (
+        {"policies": [{"document_type": "Shop Note"}, {"document_type": "Shop Note"}]},
+        "already",
+    ),
+    "a ledger or a part of the set-up": ({"policies": [{"document_type": "User"}]}, "set-up"),
+    "a child table": ({"policies": [{"document_type": "Shop Sale Item"}]}, "child table"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_SETTINGS)
+def test_settings_that_cannot_be_used_are_refused_and_the_old_ones_stay(what, branch, people, shared_branch):
+    given, why = WRONG_SETTINGS[what]
+    path = "Offline Sync Settings/Offline Sync Settings"
+    before = branch.get("Offline Sync Settings", "Offline Sync Settings")
+    answer = people["manager"].put(f"/api/resource/{path}", json=given)
+    assert answer.status_code == 417
+    assert why in _said(answer), _said(answer)[:500]
+    after = branch.get("Offline Sync Settings", "Offline Sync Settings")
+    assert (after["modified"], after["central_url"]) == (before["modified"], before["central_url"])
+
+
+@contextlib.contextmanager
+def stated(branch: Any, **values: Any) -> Any:
+    """In site_config.json, past the form's checks."""
+
+    def write(values):
+        from frappe.installer import update_site_config
+
+        update_site_config("offline_sync", values or "None")
+
+    branch.run(write, values)
+    try:
+        yield
+    finally:
+        branch.run(write, {})
+
+
+def test_a_wrong_value_in_the_configuration_file_stops_runs_with_its_reason_and_loses_nothing(
+    branch, central, manager
+):
+    with stated(branch, processing_interval=1):
+        branch.insert({"doctype": "Shop Note", "title": "kept"})
+        assert branch.sync() == branch.sync() == "failed"
+        told = manager.get(f"{API}get_sync_status").json()["message"]
+        assert told["state"] == "failed"
+        assert "processing_interval must lie between 1000 and 86400000 ms, not 1" in told["reason"]
+        checks = manager.post(f"{API}doctor").json()["message"]
+        assert checks[0]["state"] == "problem"
+        assert "processing_interval" in checks[0]["message"]
+        assert branch.count("Error Log") == 1, "not one a minute"
+    assert branch.sync() == "done"
+    assert [note["title"] for note in central.documents("Shop Note")] == ["kept"]
+
+
+@pytest.fixture
+def conflict(branch, central, settings, people):
+    """A conflict that waits for a person, and the request that it holds."""
+    settings(default_strategy="Manual")
+    note = branch.insert({"doctype": "Shop Note", "title": "both"})["name"]
+    branch.sync()
+    central.save("Shop Note", central.documents("Shop Note")[0]["name"], category="B")
+    branch.save("Shop Note", note, category="A")
+    branch.sync()
+    (found,) = branch.documents("Sync Conflict")
+    return found
+
+
+def test_decisions_that_make_no_sense_are_refused_and_decide_nothing(branch, conflict, people):
+    held, pending = conflict["local_request_id"], conflict["name"]
+    cases = [
+        (
+            "resolve_conflict",
+            {"conflict_id": pending, "resolution": "whatever"},
+            417,
+            "There are: local_wins",
+        ),
+        ("resolve_conflict", {"conflict_id": pending, "resolution": "merge"}, 417, "not possible"),
+        ("resolve_conflict", {"conflict_id": "none", "resolution": "skip"}, 404, "There is no conflict none"),
+        ("discard", {"name": held, "reason": ""}, 417, "needs a reason"),
+        ("discard", {"name": held, "reason": "  "}, 417, "needs a reason"),
+        ("discard", {"name": "none", "reason": "x"}, 404, "There is no request none"),
+        ("retry", {"name": "none"}, 404, "There is no request none"),
+        ("retry", {"name": held}, 417, "cannot be retried"),
+        ("send_whole", {"name": held}, 417, "not at the central"),
+    ]
     for function, given, status, why in cases:
         answer = people["clerk"].post(f"{API}{function}", json=given)
         assert answer.status_code == status, (function, given, answer.text)
