@@ -133,6 +133,11 @@ def _derive(meta: Any, excluded: frozenset[str], *, outgoing: Mapping[str, Any])
         tables={name: shape.schema for name, shape in tables.items()},
         links=links,
         dynamic=dynamic,
+        required=frozenset(
+            field.fieldname
+            for field in meta.fields
+            if field.fieldname in fields and (field.reqd or field.get("mandatory_depends_on"))
+        ),
         named_here=names_itself(meta),
         outgoing=outgoing,
     )

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from .booking import Booking, Result, with_note
+from .circles import completed_by, left_out
 from .classify import Outcome, Verdict
 from .config import CONTENTIONS_FREE, QUEUED_WAIT, RESTAMPS, UNANSWERED_BOOKED
 from .errors import CentralUnavailable
@@ -121,6 +122,12 @@ class Answers:
             noted = with_note(
                 request, Attempt(at=now, event=event, status=outcome.status if outcome else None)
             )
+            left = left_out(request)
+            if left and document is not None:
+                going_on = completed_by(noted, document, left, self._ports.ids.new_key())
+                self._booking.save(move(going_on, Status.PENDING, readiness=Readiness.RECHECK))
+                self._store.release(request.id)
+                return Result.NONE
             self._booking.save(
                 move(
                     noted,
@@ -295,21 +302,21 @@ class Answers:
         """Waits for the request that creates what it links to, where the outbox has one that does not wait for it."""
         with self._store.transaction():
             creator = self._creator(request)
-            if creator is not None:
-                waiting = replace(self._booking.noted(request, outcome), refused=True, wire=None)
-                why = f"{creator.resource_type} {creator.resource_id}, which it links to"
-                self._booking.save(
-                    move(
-                        waiting,
-                        Status.WAITING,
-                        readiness=Readiness.READY,
-                        waits_for=creator.id,
-                        waits_why=why,
-                    )
-                )
-                self._placer.raise_rank(creator, request.rank)
-                return Result.NONE
-        return self._refused_at_once(request, outcome)
+        if creator is None:
+            return self._refused_at_once(request, outcome)
+        return self.wait_for(replace(self._booking.noted(request, outcome), refused=True), creator)
+
+    def wait_for(self, request: Request, creator: Request, *, first: Request | None = None) -> Result:
+        """What it links to is created by that one. `first`, which waits for this one in a circle, goes before both."""
+        with self._store.transaction():
+            why = f"{creator.resource_type} {creator.resource_id}, which it links to"
+            waiting = move(replace(request, wire=None), Status.WAITING, readiness=Readiness.READY)
+            self._booking.save(replace(waiting, waits_for=creator.id, waits_why=why))
+            self._placer.raise_rank(creator, request.rank)
+            if first is not None:
+                current = self._store.get(first.id) or first
+                self._store.replace(move(current, Status.PENDING, readiness=Readiness.RECHECK))
+        return Result.NONE
 
     def _creator(self, request: Request) -> Request | None:
         creators = (self._placer.open_creator(link, request) for link in links_in_body(request))

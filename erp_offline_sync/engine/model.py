@@ -337,6 +337,8 @@ class Schema:
     """Link field → doctype that it names."""
     dynamic: Mapping[str, str] = field(default_factory=dict)
     """Dynamic link field → field that holds the doctype it names."""
+    required: frozenset[str] = frozenset()
+    """Fields that may not be empty."""
     named_here: bool = False
     """The branch gives such documents their name (autoname prompt and its like): a create carries it."""
     outgoing: Json = field(default_factory=dict)

@@ -6,12 +6,13 @@ up by its name first. Source: semantics, "Delivery on a plain central" and "Orde
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from .answers import Answers
 from .booking import Booking, Result
+from .circles import Circles, without_links
 from .classify import Outcome, Verdict
 from .knowledge import Knowledge
 from .lookup import Lookup
@@ -38,6 +39,15 @@ class _Unmade(Exception):
     """What it links to is created by a later request."""
 
 
+class _Turned(Exception):
+    """It waits in a circle of links, in which `first` can go without its own."""
+
+    def __init__(self, creator: Request, first: Request) -> None:
+        super().__init__("turned")
+        self.creator = creator
+        self.first = first
+
+
 class _Moved(Exception):
     """The central's document changed in a synced field; `central` is how it stands."""
 
@@ -59,6 +69,7 @@ class Preparation:
         self._booking = booking
         self._answers = answers
         self._placer = Placer(ports.store, ports.ids)
+        self._circles = Circles(ports)
 
     def prepare(self, request: Request) -> Request | Result:
         """The request with its bytes, or what became of it where nothing need or can be sent.
@@ -77,6 +88,8 @@ class Preparation:
             )
         except _Unmade:
             return self._answers.link_missing(request, Outcome(verdict=Verdict.LINK_MISSING))
+        except _Turned as turned:
+            return self._answers.wait_for(request, turned.creator, first=turned.first)
         except _Gone:
             if request.operation is Operation.DELETE:
                 return self._answers.close(request, "gone already")
@@ -88,7 +101,10 @@ class Preparation:
         if document is None or request.operation is Operation.CALL:
             return _built(request, None)
         if request.operation is Operation.CREATE:
-            return _built(request, document, names=self._names(request))
+            closing = self._closing(request)
+            going = replace(request, body=without_links(request.body, closing)) if closing else request
+            names = self._names(request, but_for=closing)
+            return replace(request, wire=_built(going, document, names=names).wire)
         if request.operation is Operation.RENAME and request.body.get("merge") and not request.overwrite:
             raise _Held("Merging two documents cannot be undone: confirm it with Retry, or discard it.")
         if not document.linked:
@@ -195,10 +211,32 @@ class Preparation:
                     before |= {field: name for field in named_by if central.get(field) == name}
             return in_central_names(self._store, before, self._ports.policies.schema(document.doctype))
 
-    def _names(self, request: Request) -> dict[str, str]:
+    def _closing(self, request: Request) -> list[Link]:
+        """The links that close a circle of documents, none of which is at the central; it goes without them."""
+        with self._store.transaction():
+            found = {
+                link: creator
+                for link in links_in_body(request)
+                if (creator := self._circles.closes(link, request)) is not None
+            }
+            if not found or self._circles.can_go_without(request, found):
+                return list(found)
+            for creator in found.values():
+                first = self._circles.another(request, creator)
+                if first is not None:
+                    raise _Turned(creator, first)
+        creator = next(iter(found.values()))
+        raise _Held(
+            f"It and {creator.resource_type} {creator.resource_id} link to each other, and neither can be made at the "
+            "central without its link. Empty one of them and save it."
+        )
+
+    def _names(self, request: Request, *, but_for: Collection[Link] = ()) -> dict[str, str]:
         """The central's names of what the body links to, by path."""
         names: dict[str, str] = {}
         for link in links_in_body(request):
+            if link in but_for:
+                continue
             with self._store.transaction():
                 target = self._store.document(link.line) if link.line else None
             if target is None or target.linked:

@@ -15,9 +15,18 @@ def note(branch, connected):
     """The file in the branch's folder; what a test does to it is undone."""
     branch.sync()
     file = Path(branch._rig.sites_path) / branch.name / "private" / "offline_sync_identity.json"
-    text = file.read_text()
     yield file
-    file.write_text(text)
+    branch.run(forget)
+
+
+def forget():
+    """Runs on the branch: its next run makes a new identity."""
+    from pathlib import Path
+
+    import frappe
+
+    Path(frappe.get_site_path("private", "offline_sync_identity.json")).unlink(missing_ok=True)
+    frappe.db.sql("delete from `tabSync Metadata` where `name` in ('origin', 'identity_asks', 'paused')")
 
 
 def change(note, **values):
