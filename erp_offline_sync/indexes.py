@@ -17,6 +17,7 @@ INDEXES = {
         ("eos_req_new", ("status", "readiness", "seq"), False),
         ("eos_req_due", ("status", "due_at"), False),
         ("eos_req_line", ("line", "status", "seq"), False),
+        ("eos_req_line_operation", ("line", "operation", "status", "seq"), False),
         ("eos_req_name", ("resource_type", "resource_id", "status", "seq"), False),
         ("eos_req_waits", ("waits_for", "status", "seq"), False),
         ("eos_req_group", ("order_group", "status", "seq"), False),

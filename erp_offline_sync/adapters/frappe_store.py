@@ -314,10 +314,25 @@ class FrappeStore:
             found += [request.next_retry_at for request in self._first([part], limit=1)]
         return min((moment for moment in found if moment), default=None)
 
-    def open_in_line(self, line: str, *, before: int | None = None, limit: int = 1000) -> list[Request]:
-        return self._first(
-            _each_open("`line` = %s", (line,), before=before, limit=limit), limit=limit, descending=True
-        )
+    def open_in_line(
+        self,
+        line: str,
+        *,
+        before: int | None = None,
+        operations: Collection[Operation] | None = None,
+        limit: int = 1000,
+    ) -> list[Request]:
+        if operations is None:
+            parts = _each_open("`line` = %s", (line,), before=before, limit=limit)
+        else:
+            parts = [
+                part
+                for operation in set(operations)
+                for part in _each_open(
+                    "`line` = %s AND `operation` = %s", (line, operation.value), before=before, limit=limit
+                )
+            ]
+        return self._first(parts, limit=limit, descending=True)
 
     def open_in_group(self, order_group: str, *, before: int) -> Request | None:
         parts = _each_open("`order_group` = %s", (order_group,), before=before, limit=1)
@@ -368,10 +383,12 @@ class FrappeStore:
         only, values = ("", ()) if doctype is None else _one_of("resource_type", [doctype])
         if statuses is None:
             return self._first([_Part(f"`seq` > %s{only}", (after, *values), limit=limit)], limit=limit)
+        # Without a bound that excludes nothing, for which MariaDB would take another index, and sort.
+        beyond, begin = ("`seq` > %s", (after,)) if after else ("1 = 1", ())
         parts = [
             part
             for status in set(statuses)
-            for part in _each_stage(status, f"`seq` > %s{only}", (after, *values), limit=limit)
+            for part in _each_stage(status, f"{beyond}{only}", (*begin, *values), limit=limit)
         ]
         return self._first(parts, limit=limit)
 
@@ -649,8 +666,10 @@ class FrappeStore:
         self._inside()
         if not parts or limit <= 0:
             return []
+        # Asked for a rank that is not needed, MariaDB takes an index that has it, and sorts.
+        rank = "`queue_rank`" if by_rank else "0 AS `queue_rank`"
         ranges = [
-            f"SELECT * FROM (SELECT `name`, `queue_rank`, `seq` FROM `{_REQUESTS}` WHERE {part.where}"  # noqa: S608
+            f"SELECT * FROM (SELECT `name`, {rank}, `seq` FROM `{_REQUESTS}` WHERE {part.where}"  # noqa: S608
             f" ORDER BY {part.order} LIMIT {int(part.limit)}) AS `part_{number}`"
             for number, part in enumerate(parts)
         ]

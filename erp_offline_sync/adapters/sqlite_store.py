@@ -201,6 +201,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX eos_con_decided ON sync_conflicts (line, resolved_at)",
         "CREATE TABLE sync_metadata (key TEXT PRIMARY KEY, value TEXT, updated_at TEXT NOT NULL) WITHOUT ROWID",
     ),
+    ("CREATE INDEX eos_req_line_operation ON offline_requests (line, operation, seq) WHERE is_open = 1",),
 )
 """One step a version of the schema (`PRAGMA user_version`). A released step is never changed."""
 
@@ -418,12 +419,29 @@ class SqliteStore:
             )
         return min((request.next_retry_at for request in found if request.next_retry_at), default=None)
 
-    def open_in_line(self, line: str, *, before: int | None = None, limit: int = 1000) -> list[Request]:
-        return self._requests(
-            "offline_requests INDEXED BY eos_req_line",
-            "WHERE is_open = 1 AND line = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
-            [line, _ABOVE_ALL if before is None else before, limit],
-        )
+    def open_in_line(
+        self,
+        line: str,
+        *,
+        before: int | None = None,
+        operations: Collection[Operation] | None = None,
+        limit: int = 1000,
+    ) -> list[Request]:
+        below = _ABOVE_ALL if before is None else before
+        if operations is None:
+            return self._requests(
+                "offline_requests INDEXED BY eos_req_line",
+                "WHERE is_open = 1 AND line = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
+                [line, below, limit],
+            )
+        found: list[Request] = []
+        for operation in set(operations):
+            found += self._requests(
+                "offline_requests INDEXED BY eos_req_line_operation",
+                "WHERE is_open = 1 AND line = ? AND operation = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
+                [line, operation.value, below, limit],
+            )
+        return sorted(found, key=lambda request: request.seq, reverse=True)[:limit]
 
     def open_in_group(self, order_group: str, *, before: int) -> Request | None:
         found = self._requests(

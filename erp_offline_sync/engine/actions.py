@@ -94,7 +94,7 @@ def discard(ports: Ports, request_id: str, *, reason: str, by: str, take_along: 
         request = _get(store, request_id)
         if request.status not in _DISCARDABLE:
             raise NotAllowed(f"A request that is {request.status.value} cannot be discarded.")
-        in_line = store.open_in_line(request.line) if request.line else []
+        in_line = store.open_in_line(request.line, limit=_ALL) if request.line else []
         later = sorted((other for other in in_line if other.seq > request.seq), key=lambda other: other.seq)
         if later and not take_along:
             names = tuple(other.id for other in later)

@@ -133,9 +133,7 @@ class Placer:
             )
             found += [other for other in on_name if other.line != request.line]
         for line in targets:
-            found += [
-                other for other in store.open_in_line(line, before=seq) if other.operation in CHANGES_IDENTITY
-            ]
+            found += store.open_in_line(line, before=seq, operations=CHANGES_IDENTITY)
         if request.operation in _NEEDS_FREE and request.line:
             found += store.linkers(request.line, before=seq)
         if request.order_group:
@@ -155,10 +153,8 @@ class Placer:
 
     def open_creator(self, link: Link, request: Request) -> Request | None:
         """The open request that creates what this links to, where it does not wait for the one that links."""
-        for other in self._store.open_in_line(link.line) if link.line else ():
-            if other.operation is Operation.CREATE and not self._hangs_on(other, request.id):
-                return other
-        return None
+        creates = self._store.open_in_line(link.line, operations=(Operation.CREATE,)) if link.line else []
+        return next((other for other in creates if not self._hangs_on(other, request.id)), None)
 
     def _hangs_on(self, request: Request, for_id: str) -> bool:
         current: Request | None = request

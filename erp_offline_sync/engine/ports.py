@@ -210,8 +210,16 @@ class Store(Protocol):
     def next_due_at(self) -> datetime | None:
         """The earliest `next_retry_at` of a Retry Scheduled or In Doubt request."""
 
-    def open_in_line(self, line: str, *, before: int | None = None, limit: int = 1000) -> list[Request]:
-        """Requests of the line that are not ended, by descending `seq`; only below `before` where given."""
+    def open_in_line(
+        self,
+        line: str,
+        *,
+        before: int | None = None,
+        operations: Collection[Operation] | None = None,
+        limit: int = 1000,
+    ) -> list[Request]:
+        """Requests of the line that are not ended, by descending `seq`; only below `before`, and only those of the
+        `operations`, where given. Costs as much as it answers, however long the line is."""
 
     def open_in_group(self, order_group: str, *, before: int) -> Request | None:
         """The latest open request of the order group below that `seq`."""

@@ -212,9 +212,20 @@ class MemoryStore:
         found = self._requests.where("status", Status.RETRY) + self._requests.where("status", Status.IN_DOUBT)
         return min((request.next_retry_at for request in found if request.next_retry_at), default=None)
 
-    def open_in_line(self, line: str, *, before: int | None = None, limit: int = 1000) -> list[Request]:
+    def open_in_line(
+        self,
+        line: str,
+        *,
+        before: int | None = None,
+        operations: Collection[Operation] | None = None,
+        limit: int = 1000,
+    ) -> list[Request]:
         self._inside()
-        found = _by_seq(_below(self._requests.where("line", line), before))
+        found = _by_seq(
+            request
+            for request in _below(self._requests.where("line", line), before)
+            if operations is None or request.operation in operations
+        )
         return found[::-1][:limit]
 
     def open_in_group(self, order_group: str, *, before: int) -> Request | None:

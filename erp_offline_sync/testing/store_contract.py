@@ -587,6 +587,30 @@ def case_a_line_shows_its_open_requests_last_first(store: Store, time: Time) -> 
 
 
 @_case
+def case_of_a_line_only_some_operations_are_asked_for(store: Store, time: Time) -> None:
+    create, update, submit, cancel = (
+        Operation.CREATE,
+        Operation.UPDATE,
+        Operation.SUBMIT,
+        Operation.CANCEL,
+    )
+    with store.transaction():
+        requests = [
+            store.add(make_request(f"r{number}", line="l1", operation=operation))
+            for number, operation in enumerate((create, update, submit, update, cancel))
+        ]
+        store.add(make_request("other", line="l2", operation=create))
+        moves = [requests[4], requests[2], requests[0]]
+        assert store.open_in_line("l1", operations=(create, submit, cancel)) == moves
+        assert store.open_in_line("l1", operations=(create, submit, cancel), limit=2) == moves[:2]
+        assert store.open_in_line("l1", operations=(create, submit), before=requests[2].seq) == moves[2:]
+        assert store.open_in_line("l1", operations=(Operation.DELETE,)) == []
+        assert store.open_in_line("l1", operations=()) == []
+        store.replace(move(requests[0], Status.MERGED, closed_at=WHEN, merged_into="r1"))
+        assert store.open_in_line("l1", operations=(create,)) == []
+
+
+@_case
 def case_held_requests_stay_in_their_line(store: Store, time: Time) -> None:
     with store.transaction():
         for status in Status:

@@ -135,6 +135,15 @@ def test_discard_ends_a_request_with_person_and_reason(branch: Branch) -> None:
     assert branch.ledger().discarded == 1
 
 
+def test_discard_takes_along_every_later_request_however_long_the_line_is(branch: Branch) -> None:
+    """None in the middle is left to be sent to a document that will never be there."""
+    first = branch.create("Customer", "C-1")
+    for number in range(1005):
+        branch.update("Customer", "C-1", city=str(number), request={"apart": True})
+    assert len(discard(branch.ports, first, reason="a test", by="ann", take_along=True)) == 1006
+    assert branch.ledger().discarded == 1006
+
+
 @pytest.mark.parametrize(("reason", "by"), [("", "ann"), ("  ", "ann"), ("a test", "")])
 def test_discard_needs_a_reason_and_a_person(branch: Branch, reason: str, by: str) -> None:
     request = branch.create("Customer", "C-1")

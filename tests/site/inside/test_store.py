@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from erp_offline_sync.engine.errors import InvalidRequest
-from erp_offline_sync.engine.model import Readiness, Status
+from erp_offline_sync.engine.model import Operation, Readiness, Status
 from erp_offline_sync.engine.transitions import move
 from erp_offline_sync.testing.store_contract import CASES, make_conflict, make_document, make_request
 
@@ -278,3 +279,113 @@ def test_saves_over_the_web_succeed_while_a_run_commits_all_the_time(settings, o
         thread.join(60)
     assert statuses == [200] * 60
     assert result["answer"] > 60
+
+
+# ---------------------------------------------------------------- what a long outbox costs
+
+LONG, EACH = 4000, 600
+"""Rows that wait behind one held document, and others in each state."""
+
+TABLE = "tabOffline Request"
+
+LOOKS = {
+    "unplaced": lambda store: store.unplaced(100),
+    "due": lambda store: store.due(store.now(), limit=10, horizon=HORIZON),
+    "due of a doctype": lambda store: store.due(
+        store.now(), limit=10, horizon=HORIZON, doctypes=[make_request("any").resource_type]
+    ),
+    "claim": lambda store: store.claim(store.due(store.now(), limit=10, horizon=HORIZON), 7),
+    "doubts": lambda store: store.doubts(store.now(), limit=10, horizon=HORIZON),
+    "in flight": lambda store: store.in_flight(not_token=7, limit=10),
+    "next due": lambda store: store.next_due_at(),
+    "open in line": lambda store: store.open_in_line("long", limit=1),
+    "open in line of some operations": lambda store: store.open_in_line(
+        "long", before=LONG // 2, operations=(Operation.CREATE, Operation.SUBMIT)
+    ),
+    "open in group": lambda store: store.open_in_group("stock", before=LONG // 2),
+    "waiters": lambda store: store.waiters("held", limit=10),
+    "linkers": lambda store: store.linkers("l2", limit=10),
+    "list": lambda store: store.list_requests(statuses={Status.NEEDS_ATTENTION, Status.CONFLICT}),
+    "oldest open": lambda store: store.oldest_open(),
+    "purge": lambda store: store.purge(closed_before=store.now(), limit=10),
+}
+
+
+@pytest.fixture
+def long_outbox(owning, site):
+    """The store, with rows written by bulk past it; the database knows how much there is."""
+    from erp_offline_sync.adapters.frappe_store import _request_row, _Wall
+
+    site.db.rollback()
+    wall, rows = _Wall(), []
+    for number in range(LONG):
+        request = make_request(f"r{number}", line="long", order_group="stock")
+        waiting = replace(request, status=Status.WAITING, waits_for="held", waits_why="an earlier change")
+        rows.append(replace(waiting, operation=Operation.UPDATE, seq=number))
+    for status in Status:
+        for number in range(EACH):
+            seq = LONG + len(rows)
+            request = make_request(f"{status.name}-{number}", line=f"l{number}", created_at=NOON)
+            closed = NOON if status.name in ("SYNCED", "MERGED", "DECIDED", "DISCARDED") else None
+            due = NOON + timedelta(seconds=number)
+            readiness = (Readiness.NEW, Readiness.RECHECK, Readiness.READY)[number % 3]
+            rows.append(
+                replace(
+                    request, status=status, readiness=readiness, seq=seq, next_retry_at=due, closed_at=closed
+                )
+            )
+    for start in range(0, len(rows), 200):
+        some = [_request_row(request, wall) for request in rows[start : start + 200]]
+        columns = list(some[0])
+        marks = ", ".join([f"({', '.join(['%s'] * len(columns))})"] * len(some))
+        quoted = ", ".join(f"`{column}`" for column in columns)
+        site.db.sql(
+            f"INSERT INTO `tabOffline Request` ({quoted}) VALUES {marks}",
+            tuple(row[column] for row in some for column in columns),
+        )
+    site.db.commit()
+    site.db.sql_ddl("ANALYZE" if site.db.db_type == "sqlite" else "ANALYZE TABLE `tabOffline Request`")
+    return owning
+
+
+NOON = datetime(2026, 1, 5, 12, 0, tzinfo=timezone.utc)
+
+
+def test_a_look_into_a_long_outbox_walks_an_index_and_sorts_no_table(long_outbox, site, monkeypatch):
+    """Each statement is put to the database's own planner, as those of the standalone store are."""
+    asked = []
+    run = site.db.sql
+
+    def noted(query, values=(), *args, **more):
+        asked.append((str(query), values))
+        return run(query, values, *args, **more)
+
+    with long_outbox.transaction():
+        for name, look in LOOKS.items():
+            asked.clear()
+            monkeypatch.setattr(site.db, "sql", noted)
+            look(long_outbox)
+            monkeypatch.undo()
+            plans = [
+                (query, values) for query, values in asked if query.startswith("SELECT") and TABLE in query
+            ]
+            assert plans, name
+            for query, values in plans:
+                _is_cheap(site, query, values)
+
+
+def _is_cheap(site, query, values):
+    if site.db.db_type == "sqlite":
+        steps = site.db.sql(f"EXPLAIN QUERY PLAN {query}", values, as_dict=True)
+        tables = [step for step in steps if TABLE in step.detail]
+        assert all(step.detail.startswith("SEARCH") for step in tables), (query, steps)
+        # The first of several index ranges are put in order together; a table is not.
+        sorted_here = {step.parent for step in steps if "TEMP B-TREE" in step.detail}
+        assert not [step for step in tables if step.parent in sorted_here], (query, steps)
+        return
+    for step in site.db.sql(f"EXPLAIN {query}", values, as_dict=True):
+        if not str(step.table or "").startswith(TABLE):
+            continue
+        assert step.type not in ("ALL", "index"), (query, step)
+        assert step.key, (query, step)
+        assert "filesort" not in (step.Extra or ""), (query, step)
