@@ -49,7 +49,7 @@ from erp_offline_sync.settings import MEGABYTE, effective, largest_body
 
 RENAME_PATH = "/api/method/frappe.client.rename_doc"
 
-_QUIET = ("in_install", "in_uninstall", "in_migrate", "in_patch", "in_fixtures")
+_QUIET = ("in_install", "in_uninstall", "in_migrate", "in_patch", "in_fixtures", "in_offline_push")
 _BEFORE = "offline_sync_before"
 _SEEN = "offline_sync_seen"
 _DB_BEFORE = "offline_sync_db_before"

@@ -542,4 +542,70 @@ def doctor(as_json):
     return REFUSED if any(check.state == PROBLEM for check in checks) else DONE
 
 
+@_command("add-branch")
+@click.argument("name")
+@click.option("--doctype", "doctypes", multiple=True, help="Let branches write documents of this type.")
+@_json
+def add_branch(name, doctypes, as_json):
+    """On the central: make a branch's user, role and key. The secret is printed once."""
+    from erp_offline_sync.receiver import branches
+
+    made = branches.add_branch(name, doctypes)
+    lines = [
+        f"Branch     {made['branch']}",
+        f"User       {made['user']}",
+        f"May write  {', '.join(made['doctypes']) or 'nothing yet: repeat with --doctype'}",
+        f"Key        {made['api_key']}",
+        f"Secret     {made['api_secret']}",
+        "The secret is not shown again. Enter both at the branch.",
+    ]
+    _print(made, as_json, lines)
+    return DONE
+
+
+@_command("branches")
+@_json
+def list_branches(as_json):
+    """On the central: the branches, and whether they may push. Exits with 3 where one is stopped."""
+    from erp_offline_sync.receiver import branches
+
+    found = branches.list_branches()
+    lines = []
+    for branch in found:
+        lines.append(f"{branch['branch']}  {branch['user']}" + ("" if branch["enabled"] else "  disabled"))
+        for origin in branch["origins"]:
+            standing = f"STOPPED ({origin['because']}): {origin['reason']}" if origin["stopped"] else "pushes"
+            lines.append(
+                f"    {origin['origin']}  {origin['site'] or '-'}  last {origin['last_seen'] or 'never'}  {standing}"
+            )
+    _print(
+        found, as_json, lines or ["There is no branch yet: bench --site SITE offline-sync add-branch NAME"]
+    )
+    stopped = any(origin["stopped"] for branch in found for origin in branch["origins"])
+    return NEEDS_PERSON if stopped else DONE
+
+
+@_command("stop-branch")
+@click.argument("name")
+@click.option("--reason", required=True, help="Why; the branch is told.")
+def stop_branch(name, reason):
+    """On the central: refuse a branch's pushes until `clear-branch`."""
+    from erp_offline_sync.receiver import branches
+
+    stopped = branches.stop_branch(name, reason)
+    click.echo("\n".join(f"{each} stopped" for each in stopped) or "It was stopped already.")
+    return DONE
+
+
+@_command("clear-branch")
+@click.argument("name")
+def clear_branch(name):
+    """On the central: let a stopped branch push again; the site that pushes first is taken for it."""
+    from erp_offline_sync.receiver import branches
+
+    cleared = branches.clear_branch(name)
+    click.echo("\n".join(f"{each} may push again" for each in cleared) or "It was not stopped.")
+    return DONE
+
+
 commands = [offline_sync]

@@ -42,19 +42,26 @@ before_job = ["erp_offline_sync.transactions.begin"]
 
 scheduler_events = {
     "cron": {"* * * * *": ["erp_offline_sync.tasks.run_offline_sync"]},
-    "daily": ["erp_offline_sync.tasks.purge_old_requests"],
+    "daily": [
+        "erp_offline_sync.tasks.purge_old_requests",
+        "erp_offline_sync.receiver.claims.purge_old_receipts",
+    ],
 }
 
 has_permission = {
     "Offline Request": "erp_offline_sync.permissions.has_permission",
     "Synced Document": "erp_offline_sync.permissions.has_permission",
     "Sync Conflict": "erp_offline_sync.permissions.has_permission",
+    "Sync Receipt": "erp_offline_sync.permissions.has_permission",
+    "Sync Origin": "erp_offline_sync.permissions.may_see_origin",
 }
 
 permission_query_conditions = {
     "Offline Request": "erp_offline_sync.permissions.query_conditions",
     "Synced Document": "erp_offline_sync.permissions.query_conditions",
     "Sync Conflict": "erp_offline_sync.permissions.query_conditions",
+    "Sync Receipt": "erp_offline_sync.permissions.query_conditions",
+    "Sync Origin": "erp_offline_sync.permissions.origin_conditions",
 }
 
 override_whitelisted_methods = {"frappe.client.get_count": "erp_offline_sync.permissions.get_count"}
@@ -67,6 +74,8 @@ ignore_links_on_delete = [
     "Synced Document",
     "Sync Conflict",
     "Sync Metadata",
+    "Sync Receipt",
+    "Sync Origin",
     "Offline Sync Settings",
     "Offline Sync Policy",
 ]

@@ -41,6 +41,14 @@ INDEXES = {
         ("eos_con_request", ("local_request_id", "creation"), False),
     ],
     "Sync Metadata": [],
+    "Sync Receipt": [
+        ("eos_rec_request", ("request_id", "origin"), UNIQUE),
+        ("eos_rec_number", ("origin", "number"), False),
+        ("eos_rec_about", ("reference_doctype", "reference_name"), False),
+    ],
+    "Sync Origin": [
+        ("eos_org_user", ("user", "last_seen"), False),
+    ],
 }
 """Doctype → (name of the index, its columns, whether it is unique)."""
 

@@ -10,23 +10,28 @@ from frappe.utils import now_datetime
 
 from erp_offline_sync.indexes import ensure_all_indexes
 
-ROLES = ("Offline Sync Manager", "Offline Sync User")
+ROLES = {"Offline Sync Manager": 1, "Offline Sync User": 1, "Offline Sync Branch": 0}
+"""Role → whether it opens the Desk; branches come with a key only."""
 SEQUENCE = "offline_request_seq"
 """Numbers the requests on MariaDB and PostgreSQL; SQLite has no sequences."""
 SETTINGS = "Offline Sync Settings"
 
 
 def after_install():
-    for role in ROLES:
-        if not frappe.db.exists("Role", role):
-            frappe.get_doc({"doctype": "Role", "role_name": role, "desk_access": 1}).insert(
-                ignore_permissions=True
-            )
+    ensure_roles()
     if not frappe.db.get_singles_dict(SETTINGS):
         frappe.get_doc({"doctype": SETTINGS}).insert(ignore_permissions=True)
     _remember("installed_at", datetime.now(timezone.utc).isoformat())
     ensure_all_indexes()
     ensure_sequence()
+
+
+def ensure_roles():
+    for role, desk in ROLES.items():
+        if not frappe.db.exists("Role", role):
+            frappe.get_doc({"doctype": "Role", "role_name": role, "desk_access": desk}).insert(
+                ignore_permissions=True
+            )
 
 
 def before_migrate():
@@ -44,6 +49,7 @@ def after_migrate():
     )
     from erp_offline_sync.tasks import resume_after_migrate
 
+    ensure_roles()
     ensure_all_indexes()
     ensure_sequence()
     publish_policies()

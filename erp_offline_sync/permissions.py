@@ -23,10 +23,11 @@ ABOUT = {
     "Offline Request": ("resource_type", "resource_id"),
     "Synced Document": ("reference_doctype", "local_name"),
     "Sync Conflict": ("resource_type", "resource_id"),
+    "Sync Receipt": ("reference_doctype", "reference_name"),
 }
 """Our doctype → its fields that name the document it is about."""
 
-COUNTED = frozenset({*ABOUT, "Offline Request Link", "Sync Metadata"})
+COUNTED = frozenset({*ABOUT, "Offline Request Link", "Sync Metadata", "Sync Origin"})
 
 READING = frozenset({"read", "select", "print", "email", "report", "export"})
 NOTHING = "1=0"
@@ -68,6 +69,17 @@ def query_conditions(user=None, doctype=None):
     if is_manager(user):
         parts.append(f"coalesce({type_field}, '') = ''")
     return f"({' or '.join(parts)})" if parts else NOTHING
+
+
+def may_see_origin(doc, ptype=None, user=None, debug=False):
+    """A branch as the central knows it is the managers' to see, and to stop. Always True or False."""
+    user = user or frappe.session.user
+    return user == "Administrator" or ((ptype or "read") in READING | {"write"} and is_manager(user))
+
+
+def origin_conditions(user=None, doctype=None):
+    user = user or frappe.session.user
+    return "" if user == "Administrator" or is_manager(user) else NOTHING
 
 
 @frappe.whitelist()

@@ -219,7 +219,7 @@ class FrappeStore:
             frappe.logger("offline_sync").info("The transaction was gone before it could be undone.")
 
     def now(self) -> datetime:
-        return _now()
+        return database_now()
 
     # requests
     def add(self, request: Request) -> Request:
@@ -539,7 +539,7 @@ class FrappeStore:
 
     def live_lease(self) -> Lease | None:
         self._inside()
-        return leases.live(_meta(_LEASE), _now())
+        return leases.live(_meta(_LEASE), database_now())
 
     def counters(self) -> Mapping[Status, int]:
         self._inside()
@@ -566,7 +566,7 @@ class FrappeStore:
         if value is None:
             _delete(_METADATA, key)
             return
-        row = {"value": value, "updated_at": self._wall.text(_now())}
+        row = {"value": value, "updated_at": self._wall.text(database_now())}
         if frappe.db.sql(f"SELECT `name` FROM `{_METADATA}` WHERE `name` = %s", (key,)):  # noqa: S608
             _update(_METADATA, key, row)
         else:
@@ -654,7 +654,7 @@ class FrappeStore:
     ) -> Lease | None:
         self._inside()
         before = self._locked_meta(_LEASE)
-        text, lease = change(before, _now())
+        text, lease = change(before, database_now())
         if text != before:
             self.set_meta(_LEASE, text)
         return lease
@@ -734,7 +734,7 @@ def next_place() -> tuple[int, datetime]:
         return int(seq), moment.replace(tzinfo=timezone.utc)
     # Whoever has written holds the one write lock, so nobody else takes this number.
     counted = json.loads(_meta(_COUNTERS) or "{}").get(_TOP, 0)
-    return max(_number(f"SELECT MAX(`seq`) FROM `{_REQUESTS}`"), int(counted)) + 1, _now()  # noqa: S608
+    return max(_number(f"SELECT MAX(`seq`) FROM `{_REQUESTS}`"), int(counted)) + 1, database_now()  # noqa: S608
 
 
 def insert_request(request: Request) -> None:
@@ -842,7 +842,7 @@ def _utc() -> str:
     return "clock_timestamp() AT TIME ZONE 'utc'" if frappe.db.db_type == "postgres" else "UTC_TIMESTAMP(6)"
 
 
-def _now() -> datetime:
+def database_now() -> datetime:
     if _is_sqlite():
         text = frappe.db.sql("SELECT strftime(%s, 'now')", ("%Y-%m-%dT%H:%M:%f",))[0][0]
         return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)

@@ -35,6 +35,8 @@ __all__ = [
     "read_names",
     "read_probe",
     "retry_after_seconds",
+    "told",
+    "verdict_of_type",
 ]
 
 MESSAGE_LIMIT = 500
@@ -198,9 +200,9 @@ def classify(reply: Reply, operation: Operation) -> Outcome:
 
 
 def _verdict(status: int, body: Json | None, exc_type: str | None, operation: Operation) -> Verdict:
-    if status >= 400 and exc_type is not None and exc_type in _BY_TYPE:
-        verdict = _BY_TYPE[exc_type]
-        return _BY_OPERATION.get(operation, {}).get(verdict, verdict)
+    typed = verdict_of_type(exc_type, operation) if status >= 400 and exc_type is not None else None
+    if typed is not None:
+        return typed
     if body is not None and exc_type is None and _says_modified(status, body):
         return Verdict.CONFLICT
     # Only calls answer errors without a type: a method may set any status. On a document it is a gateway's.
@@ -270,11 +272,22 @@ def _first_error(body: Json) -> Json:
     return {}
 
 
+def verdict_of_type(exc_type: str, operation: Operation) -> Verdict | None:
+    """What an exception of that class means, wherever it was raised; None where the status has to say."""
+    verdict = _BY_TYPE.get(exc_type)
+    return verdict and _BY_OPERATION.get(operation, {}).get(verdict, verdict)
+
+
 # Messages
 
 
+def told(body: Json) -> str:
+    """Plain text of what Frappe's body of an error says: no tags, one line; empty where it says nothing."""
+    return _plain(_server_text(body))
+
+
 def _message(reply: Reply, body: Json | None, exc_type: str | None) -> str:
-    text = _plain(_server_text(body)) if body is not None else ""
+    text = told(body) if body is not None else ""
     if text:
         return text
     what = exc_type or reply.detail or ("JSON without a message" if reply.is_json else "no JSON")

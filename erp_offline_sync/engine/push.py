@@ -252,12 +252,18 @@ def _is_list(value: Any) -> bool:
 
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
+_TOKEN = re.compile(r"[A-Za-z0-9._:-]{1,140}")
+"""What sites show and keep as it came: nothing that a page or a log could take for something else."""
 _HALF = re.compile("[\ud800-\udfff]")
 """Half of a surrogate pair: JSON can write it, no database can keep it."""
 _METHODS = ("POST", "PUT", "DELETE")
 
 _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "name": (_is_text, f"a text of 1 to {_NAME_LENGTH} characters"),
+    "token": (
+        lambda value: isinstance(value, str) and _TOKEN.fullmatch(value) is not None,
+        "1 to 140 of the characters A-Z a-z 0-9 . _ : -",
+    ),
     "text": (lambda value: isinstance(value, str), "a text"),
     "path": (lambda value: _is_text(value, _PATH_LENGTH), f"a text of 1 to {_PATH_LENGTH} characters"),
     "number": (_is_number, "a whole number of 0 or more"),
@@ -277,22 +283,22 @@ _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 _PUSH = {
-    "origin": "name",
+    "origin": "token",
     "run": "number",
-    "run_key": "name",
-    "home?": "name",
-    "site?": "name",
+    "run_key": "token",
+    "home?": "token",
+    "site?": "token",
     "low_water": "number",
     "seconds": "seconds",
     "requests": "list",
     "language?": "language",
 }
 _ITEM = {
-    "id": "name",
+    "id": "token",
     "number": "number",
     "operation": "operation",
-    "fingerprint": "name",
-    "replaces?": "name",
+    "fingerprint": "token",
+    "replaces?": "token",
     "doctype?": "name",
     "name?": "name",
     "version?": "name",
@@ -308,7 +314,7 @@ _ITEM = {
 _ROWS = {"changed?": "object", "added?": "list", "removed?": "list", "order": "list"}
 _ANSWER = {"time": "text", "time_zone": "text", "outcomes": "list"}
 _RESULT = {
-    "id": "name",
+    "id": "token",
     "outcome": "name",
     "name?": "text",
     "version?": "text",
@@ -483,7 +489,7 @@ def parse_push(data: bytes, limits: Limits = LIMITS) -> Push:
         raise MessageTooLarge(f"The push has more than {limits.max_requests} requests.")
     seen: set[str] = set()
     for place, item in enumerate(items):
-        key = _checked(item, {"id": "name"}, f"Request {place}")["id"]
+        key = _checked(item, {"id": "token"}, f"Request {place}")["id"]
         if key in seen:
             raise UnreadableMessage(f"Request {place} has the id of another one.")
         seen.add(key)

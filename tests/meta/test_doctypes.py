@@ -35,7 +35,9 @@ WRITTEN_AS_ROWS = [
     "Synced Document",
     "Sync Conflict",
     "Sync Metadata",
+    "Sync Receipt",
 ]
+INDEXED = [*WRITTEN_AS_ROWS, "Sync Origin"]
 LAYOUT = {"Section Break", "Column Break", "Tab Break", "HTML"}
 STANDARD = {"name", "owner", "creation", "modified", "modified_by", "docstatus", "idx"}
 
@@ -53,6 +55,10 @@ PROMISED = {
     "captured_db_set_fields set_values include_derived strategy",
     "Synced Document": "reference_doctype local_name central_name version base child_rows touched_at deleted",
     "Offline Request Link": "request seq line open",
+    "Sync Receipt": "origin request_id number fingerprint outcome operation reference_doctype reference_name "
+    "version document_docstatus",
+    "Sync Origin": "branch_name user site run low_water last_seen stopped stopped_because stopped_reason "
+    "stopped_at",
 }
 """The names that documents, reports and scripts of users may rely on."""
 
@@ -86,6 +92,11 @@ def test_every_field_of_the_engines_value_has_a_column(doctype: str) -> None:
     value = HOLDS[doctype]
     wanted = {RENAMED[value].get(field.name, field.name) for field in fields(value)}
     assert wanted - STANDARD <= set(columns(doctype))
+
+
+def test_a_receipt_says_what_the_claims_say() -> None:
+    written = ast.literal_eval(constant("receiver/claims", "OUTCOMES"))
+    assert columns("Sync Receipt")["outcome"]["options"] == "\n".join(written)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +166,14 @@ def test_people_cannot_write_rows(doctype: str) -> None:
     assert not spec.get("allow_rename")
 
 
-@pytest.mark.parametrize("doctype", WRITTEN_AS_ROWS)
+def test_of_a_branch_people_change_only_whether_it_may_push() -> None:
+    writable = {name for name, field in columns("Sync Origin").items() if not field.get("read_only")}
+    assert writable == {"stopped"}
+    for rule in DOCTYPES["Sync Origin"]["permissions"]:
+        assert not {"create", "delete", "import", "submit"} & set(rule)
+
+
+@pytest.mark.parametrize("doctype", INDEXED)
 def test_nothing_makes_sqlite_rebuild_or_mariadb_drop_an_index(doctype: str) -> None:
     """Indexes are made by erp_offline_sync.indexes alone: a field's own index, unique key or default makes a
     migrate rebuild the table on SQLite, and an index on `modified` has the same name there for every doctype."""
@@ -164,7 +182,7 @@ def test_nothing_makes_sqlite_rebuild_or_mariadb_drop_an_index(doctype: str) -> 
         assert not {"unique", "search_index", "default"} & set(field), field["fieldname"]
 
 
-@pytest.mark.parametrize("doctype", WRITTEN_AS_ROWS)
+@pytest.mark.parametrize("doctype", INDEXED)
 def test_no_link_of_ours_can_hold_a_business_document(doctype: str) -> None:
     kinds = {field["fieldtype"] for field in columns(doctype).values()}
     assert "Dynamic Link" not in kinds
@@ -228,7 +246,7 @@ def index_table() -> dict[str, list[tuple[str, tuple[str, ...]]]]:
 
 
 def test_indexes_name_columns_that_exist() -> None:
-    assert set(index_table()) == set(WRITTEN_AS_ROWS)
+    assert set(index_table()) == set(INDEXED)
     for doctype, indexes in index_table().items():
         for name, indexed in indexes:
             assert set(indexed) <= set(columns(doctype)) | STANDARD, name
@@ -268,9 +286,9 @@ def test_deleting_a_business_document_is_never_blocked_by_ours() -> None:
 
 def test_rows_about_documents_are_guarded_in_forms_and_lists() -> None:
     about = set(ast.literal_eval(constant("permissions", "ABOUT")))
-    assert about == set(HOLDS)
+    assert about == {*HOLDS, "Sync Receipt"}
     for hook in ("has_permission", "permission_query_conditions"):
-        assert set(ast.literal_eval(constant("hooks", hook))) == about
+        assert set(ast.literal_eval(constant("hooks", hook))) == {*about, "Sync Origin"}
 
 
 @pytest.mark.parametrize(

@@ -243,13 +243,14 @@ def test_another_schema_is_told_from_a_broken_push() -> None:
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"origin": ""}, "`origin` must be a text of 1 to 140 characters"),
+        ({"origin": ""}, "`origin` must be 1 to 140 of the characters"),
         ({"origin": "x" * 141}, "`origin`"),
         ({"origin": 7}, "`origin`"),
         ({"origin": "\ud800"}, "`origin`"),
         ({"run": -1}, "`run` must be a whole number"),
         ({"run": 1 << 63}, "`run`"),
         ({"run_key": ""}, "`run_key`"),
+        ({"site": "<b>till</b>"}, "`site`"),
         ({"home": 7}, "`home`"),
         ({"low_water": True}, "`low_water`"),
         ({"seconds": "20"}, "`seconds` must be a number"),
@@ -257,6 +258,7 @@ def test_another_schema_is_told_from_a_broken_push() -> None:
         ({"requests": {}}, "`requests` must be a list"),
         ({"requests": [7]}, "Request 0 must be an object"),
         ({"requests": [{}]}, "Request 0: `id`"),
+        ({"requests": [{"id": "<a>"}]}, "Request 0: `id`"),
         ({"requests": [{"id": "a"}, {"id": "a"}]}, "Request 1 has the id of another"),
     ],
 )

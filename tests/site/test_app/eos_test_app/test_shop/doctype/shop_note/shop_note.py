@@ -1,9 +1,15 @@
+import os
+import signal
+import time
+from pathlib import Path
+
 import frappe
 from frappe.model.document import Document
 
 
 class ShopNote(Document):
-    pass
+    def on_update(self):
+        PRANKS.get(self.title, _nothing)(self)
 
 
 @frappe.whitelist(methods=["POST"])
@@ -11,3 +17,82 @@ def insert_and_fail(title: str):
     """A request that goes wrong after its document was saved."""
     frappe.get_doc({"doctype": "Shop Note", "title": title}).insert()
     frappe.throw("and then it failed")
+
+
+# What code of a central may do in the middle of a save
+
+
+def _nothing(note):
+    pass
+
+
+def _commits(note):
+    frappe.db.commit()
+
+
+def _commits_and_fails(note):
+    frappe.db.commit()
+    frappe.throw("half of it stands")
+
+
+def _rolls_back(note):
+    frappe.db.rollback()
+
+
+def _leaves_a_mess(note):
+    frappe.set_user("Guest")
+    frappe.flags.ignore_permissions = True
+    frappe.flags.in_import = True
+    frappe.msgprint("a message nobody asked for")
+    frappe.local.lang = "fr"
+    frappe.local.response["http_status_code"] = 418
+    frappe.throw("and fails")
+
+
+def _deadlocks_twice(note):
+    if _turn(note) < 3:
+        raise frappe.QueryDeadlockError("of another transaction")
+
+
+def _always_deadlocks(note):
+    _turn(note)
+    raise frappe.QueryDeadlockError("of another transaction")
+
+
+def _kills_its_worker_once(note):
+    if _turn(note) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _takes_its_time(note):
+    Path(note.body).touch()
+    time.sleep(2)
+
+
+def _fails_after_the_commit(note):
+    frappe.db.after_commit.add(lambda: 1 / 0)
+
+
+def _breaks(note):
+    raise KeyError(note.body)
+
+
+def _turn(note):
+    """How many times this was reached, whatever became of the transactions. The body names a file."""
+    with open(note.body, "a+b") as file:
+        file.write(b".")
+        return file.tell()
+
+
+PRANKS = {
+    "commits": _commits,
+    "commits and fails": _commits_and_fails,
+    "rolls back": _rolls_back,
+    "leaves a mess": _leaves_a_mess,
+    "deadlocks twice": _deadlocks_twice,
+    "always deadlocks": _always_deadlocks,
+    "kills its worker once": _kills_its_worker_once,
+    "takes its time": _takes_its_time,
+    "fails after the commit": _fails_after_the_commit,
+    "breaks": _breaks,
+}

@@ -1,0 +1,171 @@
+"""A push, request by request: claim, effect and receipt, answer. One bad request harms no other.
+
+Two transactions a request (hooks-docs/adr/0009-two-transactions.md). After each one everything that Frappe keeps
+for a web request is put back, so that the next one finds what a request of its own would find.
+"""
+
+import copy
+import json
+import time
+from dataclasses import replace
+
+import frappe
+
+from erp_offline_sync.engine.push import LIMITS, PushOutcome, PushResult, Unreadable
+from erp_offline_sync.receiver import claims
+from erp_offline_sync.receiver.contention import tried_again
+from erp_offline_sync.receiver.effects import apply, as_it_stands
+from erp_offline_sync.receiver.own_commits import Transaction
+from erp_offline_sync.receiver.refusals import refused, spoken
+
+APPLYING = "in_offline_push"
+"""The flag under which nothing is captured into an outbox of this site."""
+_JOB_TAKES = 30
+"""Seconds after which it is worth asking for what a background job does."""
+_ROLLED_BACK = "Code of the central rolled back in the middle of this."
+
+
+class _HalfDone(Exception):
+    """Code of the central committed, and the rest failed. The cause is what failed."""
+
+
+class _RolledBack(frappe.ValidationError):
+    """Code of the central undid a part of the request and went on."""
+
+
+def receive(push, low_water):
+    """The outcomes of the push's requests, in their order, as many as there was time for; at least one's. Commits."""
+    began, size, outcomes = time.monotonic(), 0, []
+    seconds = min(LIMITS.seconds, push.seconds / 2)
+    surroundings = _Surroundings()
+    for request in push.requests:
+        if outcomes and (time.monotonic() - began >= seconds or size >= LIMITS.max_inflated_bytes):
+            break
+        try:
+            outcome = _deliver(push.origin, request, low_water)
+        finally:
+            surroundings.put_back()
+        outcomes.append(outcome)
+        size += len(json.dumps(outcome.document, default=str)) if outcome.document else 0
+    return outcomes
+
+
+def _deliver(origin, request, low_water):
+    if isinstance(request, Unreadable):
+        return PushResult(
+            id=request.id,
+            outcome=PushOutcome.REJECTED,
+            status=400,
+            exc_type="UnreadableMessage",
+            message=request.why,
+        )
+    claimed = claims.claim(origin, request, low_water)
+    if isinstance(claimed, PushResult):
+        return _with_document(request, claimed)
+    frappe.flags[APPLYING] = True
+    try:
+        return tried_again(lambda: _apply(request, claimed))
+    except Exception as error:
+        message = spoken(error)
+        frappe.db.rollback()
+        frappe.clear_messages()
+        if isinstance(error, _HalfDone):
+            answer = PushResult(
+                id=request.id,
+                outcome=PushOutcome.IN_DOUBT,
+                name=request.name,
+                exc_type=type(error.__cause__).__name__,
+                message=message or None,
+            )
+        else:
+            answer = refused(request, error, message)
+        claims.withdraw(claimed)
+        return answer
+
+
+def _apply(request, claimed):
+    claims.restart()
+    frappe.clear_messages()
+    frappe.flags.currently_saving = []
+    transaction = Transaction(claimed)
+    try:
+        effect = apply(request, queued=claimed.queued)
+        result = _result(request, effect)
+        if transaction.undone:
+            raise _RolledBack(_ROLLED_BACK)
+    except Exception as error:
+        if transaction.broken:
+            raise _HalfDone from error
+        raise
+    if effect.unfinished:
+        claims.queue(claimed)
+        transaction.commit()
+        return PushResult(
+            id=request.id,
+            outcome=PushOutcome.DEFERRED,
+            name=effect.name,
+            waits_for="a background job of the central",
+            retry_after=_JOB_TAKES,
+        )
+    kept = {"name": result.name, "version": result.version, "docstatus": result.docstatus}
+    if not claims.finish(claimed, doctype=effect.doctype, **kept):
+        # It took so long that another delivery took it over.
+        frappe.db.rollback()
+        return PushResult(id=request.id, outcome=PushOutcome.RUNNING, retry_after=1)
+    transaction.commit()
+    return result
+
+
+def _result(request, effect):
+    """What is answered once this is committed: the document as it stands, read anew."""
+    applied = PushResult(id=request.id, outcome=PushOutcome.APPLIED, name=effect.name)
+    if effect.name is None or effect.gone:
+        return applied
+    stands = frappe.db.get_value(effect.doctype, effect.name, ["modified", "docstatus"])
+    if stands is None:
+        raise _RolledBack(_ROLLED_BACK)
+    try:
+        document = as_it_stands(effect.doctype, effect.name)
+    except frappe.PermissionError:
+        # A user may be allowed to write what it may not read.
+        document = None
+    version, docstatus = (document["modified"], document["docstatus"]) if document else stands
+    return replace(applied, version=str(version), docstatus=int(docstatus or 0), document=document)
+
+
+def _with_document(request, result):
+    """A repeated request is answered as the first time, as long as the document has not moved since."""
+    if result.outcome is not PushOutcome.DUPLICATE or not request.doctype or not result.version:
+        return result
+    try:
+        document = as_it_stands(request.doctype, result.name)
+    except frappe.PermissionError:
+        return result
+    if document is None or str(document["modified"]) != result.version:
+        return result
+    return replace(result, document=document)
+
+
+class _Surroundings:
+    """What Frappe keeps for the time of a web request, as it was before the first of a push's requests."""
+
+    def __init__(self):
+        self._user = frappe.session.user
+        self._language = frappe.local.lang
+        self._flags = {**frappe.local.flags, "currently_saving": []}
+        self._response = copy.copy(frappe.local.response)
+
+    def put_back(self):
+        frappe.db.rollback()
+        if frappe.session.user != self._user:
+            frappe.set_user(self._user)
+        frappe.local.lang = self._language
+        frappe.local.flags.clear()
+        frappe.local.flags.update({**self._flags, "currently_saving": []})
+        frappe.local.response = copy.copy(self._response)
+        frappe.clear_messages()
+        frappe.local.error_log = []
+        frappe.local.cache = {}
+        frappe.db.value_cache.clear()
+        if getattr(frappe.local, "request_cache", None) is not None:
+            frappe.local.request_cache.clear()
