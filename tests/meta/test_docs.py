@@ -34,6 +34,7 @@ from erp_offline_sync.engine.model import (
     Status,
     Strategy,
 )
+from erp_offline_sync.engine.push import _ITEM, _PUSH, LIMITS, PushOutcome, ReceiptState
 from erp_offline_sync.engine.registry import conflict_data
 from erp_offline_sync.engine.resolution import _TABLE
 from erp_offline_sync.engine.status import sync_status
@@ -54,6 +55,7 @@ PAGES = [
     "commands.md",
     "hooks.md",
     "events.md",
+    "companion.md",
     "operations.md",
     "architecture.md",
     "semantics.md",
@@ -381,6 +383,43 @@ def test_each_type_of_conflict_stands_with_what_each_resolution_does(kind: Confl
 @pytest.mark.parametrize("verdict", Verdict, ids=lambda verdict: verdict.value)
 def test_each_verdict_of_the_classifier_is_told(verdict: Verdict) -> None:
     assert page("semantics.md").section("What an answer means").row(verdict.value)
+
+
+# The companion
+
+
+@pytest.mark.parametrize("outcome", PushOutcome, ids=lambda outcome: outcome.value)
+def test_each_outcome_of_a_push_is_told(outcome: PushOutcome) -> None:
+    assert page("companion.md").section("What it promises").row(outcome.value)
+
+
+def test_the_wire_is_told_with_its_keys_limits_and_refusals() -> None:
+    section = page("companion.md").section("On the wire")
+    for name in (*_PUSH, *_ITEM):
+        assert section.names(name.rstrip("?")), name
+    for state in ReceiptState:
+        assert section.names(state.value)
+    told = plain(section.text)
+    for limit in (LIMITS.max_bytes, LIMITS.max_inflated_bytes, LIMITS.max_requests, LIMITS.seconds):
+        assert str(limit) in told
+    refusals = ast.parse((APP / "receiver/errors.py").read_text(encoding="utf-8"))
+    for node in refusals.body:
+        if isinstance(node, ast.ClassDef) and node.name != "PushRefused":
+            assert section.names(node.name), node.name
+
+
+def test_each_function_of_the_companion_is_told() -> None:
+    section = page("companion.md").section("On the wire")
+    source = ast.parse((APP / "receiver/__init__.py").read_text(encoding="utf-8"))
+    found = [
+        node.name
+        for node in source.body
+        if isinstance(node, ast.FunctionDef)
+        and any(ast.unparse(each).startswith("frappe.whitelist") for each in node.decorator_list)
+    ]
+    assert found == ["capabilities", "push", "receipts"]
+    for name in found:
+        assert f"erp_offline_sync.receiver.{name}" in section.text
 
 
 # Operations
