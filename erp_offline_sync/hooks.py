@@ -8,6 +8,7 @@ app_email = "maintainers@erp-offline-sync.example"
 app_license = "MIT"
 
 app_include_js = ["offline_sync.bundle.js"]
+app_include_css = ["offline_sync.bundle.css"]
 
 after_install = "erp_offline_sync.install.after_install"
 before_migrate = "erp_offline_sync.install.before_migrate"

@@ -111,6 +111,32 @@ def connected(settings):
     settings()
 
 
+@pytest.fixture(scope="module")
+def desk(rig):
+    """A browser on the branch's Desk, for a module's tests."""
+    from site_rig.desk import Desk
+
+    desk = Desk(rig)
+    yield desk
+    desk.close()
+
+
+@pytest.fixture
+def browser(desk, settings, request):
+    """The shopkeeper's browser on a Desk that is just loaded. After the test: nothing broke on its pages."""
+    from site_rig.desk import SHOPKEEPER
+
+    settings()
+    desk.log_in(*SHOPKEEPER)
+    desk.browser.errors()
+    yield desk.browser
+    desk.picture(f"last of {request.node.name}")
+    assert desk.browser.dialog() is None
+    # Frappe's own: it has no favicon, and its realtime server comes and goes here.
+    errors = [line for line in desk.browser.errors() if "favicon" not in line and "socket.io" not in line]
+    assert errors == []
+
+
 @pytest.fixture
 def site(rig):
     """frappe, connected to the branch in this process as Administrator. What is not committed is rolled back."""

@@ -7,11 +7,9 @@ import re
 import pytest
 from site_rig.browser import SEEN
 from site_rig.client import wait_until
-from site_rig.desk import SIZE
-from site_rig.world import make_older, requests_of
+from site_rig.desk import CASHIER, SHOPKEEPER, SIZE
+from site_rig.world import disagree, make_older, put, requests_of, save_note
 
-SHOPKEEPER = ("asha@shop.example", "Offline Sync Manager", "Shop User")
-CASHIER = ("ravi@shop.example", "Offline Sync User", "Shop User")
 COLOURS = {
     "Pending": "blue",
     "Waiting": "gray",
@@ -30,38 +28,13 @@ PILLS = ".list-row .indicator-pill[data-filter^='status,']"
 MESSAGE = ".form-message"
 MODAL = ".modal.show"
 PANEL = ".offline-sync-panel"
+INDICATOR = ".offline-sync-indicator"
+NOTE = ".offline-sync-note"
 FIGURES = ".offline-sync-figures"
 HOSTILE = (
     "<script>window.struck=1</script><img src=x onerror='window.struck=1'>\u202egnp.exe\u202c"
     "<a href='javascript:window.struck=1'>O'Brien</a> 50% %s \u0639\u0631\u0628\u064a"
 )
-
-
-@pytest.fixture(scope="module")
-def desk(rig):
-    from site_rig.desk import Desk
-
-    desk = Desk(rig)
-    yield desk
-    desk.close()
-
-
-@pytest.fixture
-def browser(desk, settings, request):
-    """The shopkeeper's browser on a Desk that is just loaded. After the test: nothing broke on its pages."""
-    settings()
-    desk.log_in(*SHOPKEEPER)
-    desk.browser.errors()
-    yield desk.browser
-    desk.picture(f"last of {request.node.name}")
-    assert desk.browser.dialog() is None
-    # Frappe's own: it has no favicon, and its realtime server comes and goes here.
-    errors = [line for line in desk.browser.errors() if "favicon" not in line and "socket.io" not in line]
-    assert errors == []
-
-
-def save_note(branch, **values):
-    return branch.insert({"doctype": "Shop Note", "title": "one", **values})["name"]
 
 
 def hold_an_item(branch):
@@ -71,26 +44,6 @@ def hold_an_item(branch):
     branch.sync()  # or a worker is faster
     (held,) = wait_until(lambda: requests_of(branch, status="Needs Attention"))
     return held["name"]
-
-
-def disagree(branch, central):
-    """A note that both sites changed; answers its name and its conflict's."""
-    name = save_note(branch, category="A")
-    branch.sync()
-    (there,) = central.documents("Shop Note")
-    central.save("Shop Note", there["name"], category="B", weight=3)
-    branch.save("Shop Note", name, category="C", title="two")
-    branch.sync()
-    (conflict,) = branch.documents("Sync Conflict")
-    return name, conflict["name"]
-
-
-def put(doctype, name, values):
-    """Runs on a site: what a document's own rules would never let through."""
-    import frappe
-
-    for field, value in values.items():
-        frappe.db.sql(f"update `tab{doctype}` set `{field}` = %s where name = %s", (value, name))
 
 
 def test_the_list_shows_each_state_in_its_colour_and_filters_by_it(branch, desk, browser):
@@ -549,6 +502,66 @@ def put_synced_document(hostile, said):
         frappe.db.sql(f"update `tabSynced Document` set `{field}` = %s where name = %s", (hostile, name))
     frappe.db.sql("update `tabSynced Document` set base = %s where name = %s", (said, name))
     return name
+
+
+def test_every_page_says_how_the_sync_stands_and_leads_to_what_can_be_done(
+    branch, central, desk, browser, settings, worker
+):
+    settings(default_strategy="Manual")
+    desk.load_with_events()
+    desk.list("Shop Note")
+    browser.see(INDICATOR, "Online")
+    desk.hear()
+    _, conflict = disagree(branch, central)
+    browser.see(INDICATOR, "1 conflict", timeout=10)
+    with central.unreachable():
+        save_note(branch, title="kept")
+        branch.sync()
+        browser.see(INDICATOR, "Offline since", "1 conflict", timeout=10)
+        browser.click(f"{INDICATOR} > button")
+        browser.see(
+            f"{INDICATOR} .offline-sync-menu", "The central cannot be reached", "Conflicts: 1", "Sync Now"
+        )
+        desk.picture("indicator")
+    browser.click(f"{INDICATOR} button", "Sync Now")
+    wait_until(lambda: central.count("Shop Note") == 2, timeout=40)
+    browser.see(INDICATOR, "1 conflict", timeout=20)
+    if not browser.texts(f"{INDICATOR} .offline-sync-menu"):
+        browser.click(f"{INDICATOR} > button")
+    browser.click(f"{INDICATOR} button", "Conflicts: 1")
+    browser.wait("return cur_list?.doctype === 'Sync Conflict' && cur_list.data.length === 1")
+    assert browser.run("return cur_list.data[0].name") == conflict
+
+
+def test_where_there_is_no_navbar_the_state_stands_in_the_head_of_the_page(desk, browser):
+    """As in versions of Frappe whose Desk has none."""
+    browser.run("document.querySelector('header.navbar').remove()")
+    desk.list("Shop Note")
+    browser.see(f".page-head {INDICATOR}", "Online")
+    desk.form("Offline Sync Settings")
+    browser.wait("return cur_page.page.contains(document.querySelector(arguments[0]))", INDICATOR)
+    desk.load()
+
+
+def test_a_document_says_on_its_own_form_that_it_waits_or_is_in_conflict(
+    branch, central, desk, browser, settings
+):
+    settings(default_strategy="Manual")
+    waiting = save_note(branch, title="waits")
+    desk.form("Shop Note", waiting)
+    browser.see(NOTE, "1 change of this document waits to be sent")
+    desk.picture("note-waiting")
+    browser.click(f"{NOTE} a", "Why it waits")
+    desk.on_form("Offline Request", requests_of(branch)[0]["name"])
+    branch.sync()
+    desk.form("Shop Note", waiting)
+    browser.wait("return !document.querySelector(arguments[0])?.checkVisibility()", NOTE)
+    note, conflict = disagree(branch, central)
+    desk.form("Shop Note", note)
+    browser.see(NOTE, "In conflict: changed on both sides")
+    desk.picture("note-conflict")
+    browser.click(f"{NOTE} a", "Decide")
+    desk.on_form("Sync Conflict", conflict)
 
 
 # As brightness goes, of two colours that lie on each other: https://www.w3.org/TR/WCAG21/#dfn-contrast-ratio

@@ -13,6 +13,8 @@ from .client import Rig
 
 _PASSWORD = "a shop's own 7 words"  # of users that exist on throw-away sites only
 SIZE = (1100, 720)
+SHOPKEEPER = ("asha@shop.example", "Offline Sync Manager", "Shop User")
+CASHIER = ("ravi@shop.example", "Offline Sync User", "Shop User")
 # Frappe is there, none of its requests still runs, and nothing is frozen.
 _SETTLED = """
     if (document.readyState !== "complete" || !window.frappe || !frappe.boot || !frappe.request) return false;
@@ -46,11 +48,14 @@ def _built(rig: Rig) -> bool:
 class Desk:
     """A browser on the branch."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, *, beside: Desk | None = None) -> None:
+        """`beside`: another person's browser on the same Desk, closed before that one is."""
         self._rig = rig
-        build_assets(rig)
-        rig.service("start", "socketio")
-        rig.service("start", "chromedriver")
+        self._beside = beside
+        if beside is None:
+            build_assets(rig)
+            rig.service("start", "socketio")
+            rig.service("start", "chromedriver")
         self.pictures = Path(rig.facts["logs"]) / "desk"
         self._profile = TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
         self.browser = Browser(rig.facts["ports"]["chromedriver"], Path(self._profile.name))
@@ -59,8 +64,9 @@ class Desk:
 
     def close(self) -> None:
         self.browser.quit()
-        self._rig.service("stop", "chromedriver")
-        self._rig.service("stop", "socketio")
+        if self._beside is None:
+            self._rig.service("stop", "chromedriver")
+            self._rig.service("stop", "socketio")
         self._profile.cleanup()
 
     def log_in(self, email: str, *roles: str) -> None:
@@ -71,7 +77,8 @@ class Desk:
             return
         self._rig.branch.user(email, *roles)
         self._rig.branch.run(let_log_in, email, _PASSWORD)
-        self._rig.redis("FLUSHALL")  # jobs about a new user, which a worker would do before ours
+        if self._beside is None:
+            self._rig.redis("FLUSHALL")  # jobs about a new user, which a worker would do before ours
         self.browser.go(self._rig.branch.url + "/api/method/ping")
         self.browser.cdp("Network.clearBrowserCookies")
         answer = self.browser.run(
@@ -101,6 +108,16 @@ class Desk:
         self._rig.service("start", "socketio")
         self.load()
         self.browser.wait("return frappe.realtime.socket.connected")
+
+    def hear(self) -> None:
+        """Wait until this page hears events: the server may take a moment to let it into the room."""
+        self.browser.run("window.heard = 0; offline_sync.on('sync-state-changed', () => (window.heard += 1))")
+
+        def heard() -> bool:
+            self._rig.branch.sync()
+            return bool(self.browser.run("return window.heard"))
+
+        until(heard, "events are heard")
 
     def settle(self) -> None:
         self.browser.wait(_SETTLED, timeout=60)
@@ -141,6 +158,12 @@ class Desk:
         else:
             self.show("Workspaces", "Offline Sync")
 
+    def conflicts(self, name: str | None = None) -> None:
+        """The page for conflicts, with this one open."""
+        self.show("sync-conflicts", *([name] if name else []))
+        self.browser.wait("return !!document.querySelector('.osc-items > li')")
+        self.settle()
+
     def close_dialog(self, css: str = ".modal.show") -> None:
         """Close that dialog; while it still fades in, it does not listen."""
 
@@ -155,6 +178,14 @@ class Desk:
     def theme(self, name: str) -> None:
         """light or dark, for this page."""
         self.browser.run("document.documentElement.setAttribute('data-theme', arguments[0])", name)
+
+    def tell(self, **measured: float) -> None:
+        """Keep what was measured beside the pictures, and print it: nothing is asserted of it."""
+        path = self.pictures / "measured.json"
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**kept, **measured}, indent=1))
+        print(json.dumps(measured))
 
     def picture(self, name: str) -> Path:
         path = self.pictures / f"{name}.png"

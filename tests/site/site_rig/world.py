@@ -43,3 +43,27 @@ def insert_unseen(document):  # type: ignore[no-untyped-def]
         return frappe.get_doc(document).insert()
     finally:
         frappe.flags.in_patch = False
+
+
+def save_note(branch: SiteProcess, **values: Any) -> str:
+    return str(branch.insert({"doctype": "Shop Note", "title": "one", **values})["name"])
+
+
+def disagree(branch: SiteProcess, central: SiteProcess, title: str = "one") -> tuple[str, str]:
+    """A note that both sites changed, its category to B there and to C here; answers its name and its conflict's."""
+    name = save_note(branch, title=title, category="A")
+    branch.sync()
+    (there,) = central.documents("Shop Note", {"title": title})
+    central.save("Shop Note", there["name"], category="B", weight=3)
+    branch.save("Shop Note", name, category="C", title="two" if title == "one" else f"{title} here")
+    branch.sync()
+    (conflict,) = branch.documents("Sync Conflict", {"resource_id": name})
+    return name, str(conflict["name"])
+
+
+def put(doctype, name, values):  # type: ignore[no-untyped-def]
+    """Runs on a site: what a document's own rules would never let through."""
+    import frappe
+
+    for field, value in values.items():
+        frappe.db.sql(f"update `tab{doctype}` set `{field}` = %s where name = %s", (value, name))

@@ -156,7 +156,7 @@ function open_conflict(frm) {
 	frappe.db
 		.get_list("Sync Conflict", { filters: { ...about, resolution_status: "pending" }, limit: 1 })
 		.then(([conflict]) => {
-			if (conflict) frappe.set_route("Form", "Sync Conflict", conflict.name);
+			if (conflict) offline_sync.ways.to_conflict(conflict.name);
 			else frappe.set_route("List", "Sync Conflict", about);
 		});
 }

@@ -4,6 +4,7 @@ import { caller } from "./caller";
 import { follow } from "./follow";
 import { status } from "./status";
 import { text } from "./text";
+import { ways } from "./ways";
 
 const STYLE = `
 	.offline-sync-panel { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: center;
@@ -48,7 +49,7 @@ function parts(answer, refresh) {
 }
 
 // What may be done about it, as buttons. Who may not resume is told so by the words alone.
-function deeds({ paused, unset }, refresh) {
+export function deeds({ paused, unset }, refresh) {
 	const manages = frappe.user.has_role(["Offline Sync Manager", "System Manager"]);
 	if (unset) {
 		const open = () => frappe.set_route("Form", "Offline Sync Settings");
@@ -94,16 +95,22 @@ function facts(answer) {
 	list(__("Held for a person: {0}", [answer.totals.held]), "Offline Request", {
 		status: ["in", status.HELD],
 	});
-	list(__("Conflicts: {0}", [answer.conflictCount]), "Sync Conflict", {
-		resolution_status: "pending",
-	});
+	row.appendChild(
+		button(__("Conflicts: {0}", [answer.conflictCount]), "btn-default btn-xs", () =>
+			ways.to_conflicts()
+		)
+	);
 	const last = answer.lastSyncTime ? text.time(answer.lastSyncTime) : __("never");
 	row.appendChild(text.element("span", "text-muted", __("Last sync: {0}", [last])));
 	return row;
 }
 
-function button(label, look, act) {
-	const made = text.element("button", `btn ${look.includes("btn-xs") ? "" : "btn-sm"} ${look}`, label);
+export function button(label, look, act) {
+	const made = text.element(
+		"button",
+		`btn ${look.includes("btn-xs") ? "" : "btn-sm"} ${look}`,
+		label
+	);
 	made.type = "button";
 	made.addEventListener("click", () => {
 		made.disabled = true;

@@ -48,7 +48,8 @@ function counted(count, one, many) {
 function headline(answer) {
 	const { totals } = answer;
 	const said = offline_sync.text.with_times(answer.reason);
-	const reason = (REASONS[answer.reason] || (() => said && `${said.replace(/\.$/, "")}.`))() || "";
+	const reason =
+		(REASONS[answer.reason] || (() => said && `${said.replace(/\.$/, "")}.`))() || "";
 	const kept = __("What is saved meanwhile is kept here and goes by itself.");
 	if (answer.reason === __("This site is not set up as a branch.")) {
 		return { title: __("Not set up"), detail: answer.reason, colour: "gray", unset: true };
@@ -103,6 +104,34 @@ function headline(answer) {
 	};
 }
 
+// The state in a few words, for a place that is always there: { words, colour, urgent }; without words there is
+// nothing to tell.
+function brief(answer, progress, conflicts) {
+	const { title, colour, paused, unset } = headline(answer);
+	if (unset) return { words: "", colour, urgent: false };
+	const open = conflicts ? counted(conflicts, __("1 conflict"), __("{0} conflicts")) : "";
+	const with_conflicts = (words) => [words, open].filter(Boolean).join(" · ");
+	if (answer.line === "open" && answer.state !== "failed" && !paused) {
+		const [instant] = offline_sync.text.instants(answer.reason);
+		const words = instant
+			? __("Offline since {0}", [offline_sync.text.clock(instant)])
+			: __("Offline");
+		return { words: with_conflicts(words), colour, urgent: true };
+	}
+	if (progress && answer.state === "syncing") {
+		const words = __("Sending {0} of {1}", [progress.processed, progress.total]);
+		return { words: with_conflicts(words), colour: "blue", urgent: false };
+	}
+	if (paused || answer.state === "failed" || answer.state === "syncing") {
+		return { words: with_conflicts(title), colour, urgent: colour !== "blue" };
+	}
+	if (open) return { words: open, colour: "red", urgent: true };
+	if (answer.totals.held) return { words: title, colour, urgent: true };
+	if (answer.pendingCount)
+		return { words: __("Waiting: {0}", [answer.pendingCount]), colour, urgent: false };
+	return { words: __("Online"), colour: "green", urgent: false };
+}
+
 function waiting(count) {
 	if (!count) return __("No change waits to be sent");
 	return counted(count, __("1 change waits to be sent"), __("{0} changes wait to be sent"));
@@ -112,6 +141,7 @@ export const status = {
 	WAITING,
 	HELD,
 	headline,
+	brief,
 	colour: (state) => COLOURS[state] || "gray",
 	ended: (state) => ["Synced", "Merged", "Decided", "Discarded"].includes(state),
 	conflict: (type) => (CONFLICTS[type] || (() => type))(),

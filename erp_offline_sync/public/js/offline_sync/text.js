@@ -48,7 +48,9 @@ function said(value) {
 			const fields = Object.entries(row).filter(
 				([name, inner]) => is_own(name) && name !== "docstatus" && shown(inner) !== ""
 			);
-			return `${index + 1}: ${fields.map(([name, inner]) => `${name} ${shown(inner)}`).join(", ")}`;
+			return `${index + 1}: ${fields
+				.map(([name, inner]) => `${name} ${shown(inner)}`)
+				.join(", ")}`;
 		})
 		.join("\n");
 }
@@ -64,6 +66,7 @@ function put(host, content) {
 
 export const text = {
 	element,
+	plain,
 	parse,
 	shown,
 	said,
@@ -75,10 +78,23 @@ export const text = {
 	// An instant (ISO 8601) in the time zone and the format that this person's forms have.
 	time(iso) {
 		if (!iso) return "";
-		const zone = frappe.boot.time_zone?.user || frappe.boot.time_zone?.system || moment.tz.guess();
+		const zone =
+			frappe.boot.time_zone?.user || frappe.boot.time_zone?.system || moment.tz.guess();
 		const date = frappe.datetime.get_user_date_fmt().toUpperCase();
 		return moment(iso).tz(zone).format(`${date} ${frappe.datetime.get_user_time_fmt()}`);
 	},
+
+	// The same in short: of today only the hour.
+	clock(iso) {
+		const zone =
+			frappe.boot.time_zone?.user || frappe.boot.time_zone?.system || moment.tz.guess();
+		const then = moment(iso).tz(zone);
+		return then.isSame(moment().tz(zone), "day")
+			? then.format("HH:mm")
+			: then.format("D MMM HH:mm");
+	},
+
+	instants: (sentence) => String(sentence || "").match(INSTANT) || [],
 
 	// A sentence of the server's, its instants as above.
 	with_times: (sentence) => String(sentence || "").replace(INSTANT, (iso) => text.time(iso)),
