@@ -22,6 +22,7 @@ INDEXES = {
         ("eos_req_waits", ("waits_for", "status", "seq"), False),
         ("eos_req_group", ("order_group", "status", "seq"), False),
         ("eos_req_seq", ("seq", "name"), False),
+        ("eos_req_number", ("status", "number"), False),
         ("eos_req_closed", ("status", "closed_at"), False),
         # docstatus is 0 in every row: the key alone is unique, and the index has two columns.
         ("eos_req_key", ("idempotency_key", "docstatus"), UNIQUE),

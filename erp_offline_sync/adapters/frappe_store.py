@@ -557,6 +557,12 @@ class FrappeStore:
         found = self._first(parts, limit=len(parts))
         return min((request.created_at for request in found), default=None)
 
+    def lowest_number(self) -> int | None:
+        where = "`status` = %s AND `number` > 0"
+        parts = [_Part(where, (status,), "`number`", 1) for status in _OPEN]
+        numbers = (request.number for request in self._first(parts, limit=len(parts)))
+        return min((number for number in numbers if number), default=None)
+
     def get_meta(self, key: str) -> str | None:
         self._inside()
         return _meta(key)

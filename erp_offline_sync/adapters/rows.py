@@ -83,6 +83,7 @@ REQUEST_COLUMNS = (
     "lease_token",
     "sends",
     "wire",
+    "number",
     "error_type",
     "error_message",
     "refused",
@@ -184,6 +185,7 @@ def request_to_row(request: Request) -> Row:
         "wire": canonical_json([request.wire.method, request.wire.path, request.wire.body])
         if request.wire
         else None,
+        "number": request.number or 0,
         "error_type": request.error_type,
         "error_message": request.error_message,
         "refused": int(request.refused),
@@ -247,6 +249,7 @@ def row_to_request(row: Mapping[str, Any]) -> Request:
         sent_at=times.get("sent_at"),
         sends=int(row["sends"]),
         wire=Wire(method=wire[0], path=wire[1], body=wire[2]) if wire else None,
+        number=int(row["number"] or 0) or None,
         error_type=row["error_type"],
         error_message=row["error_message"],
         refused=bool(row["refused"]),

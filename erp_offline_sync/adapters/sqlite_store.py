@@ -202,6 +202,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE sync_metadata (key TEXT PRIMARY KEY, value TEXT, updated_at TEXT NOT NULL) WITHOUT ROWID",
     ),
     ("CREATE INDEX eos_req_line_operation ON offline_requests (line, operation, seq) WHERE is_open = 1",),
+    (
+        "ALTER TABLE offline_requests ADD COLUMN number INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX eos_req_number ON offline_requests (number) WHERE is_open = 1 AND number > 0",
+    ),
 )
 """One step a version of the schema (`PRAGMA user_version`). A released step is never changed."""
 
@@ -630,6 +634,15 @@ class SqliteStore:
         )
         row = self._run(statement, []).fetchone()
         return parse_iso(row["created_at"]) if row else None
+
+    def lowest_number(self) -> int | None:
+        statement = _select(
+            "number",
+            "offline_requests INDEXED BY eos_req_number",
+            "WHERE is_open = 1 AND number > 0 ORDER BY number LIMIT 1",
+        )
+        row = self._run(statement, []).fetchone()
+        return row["number"] if row else None
 
     def get_meta(self, key: str) -> str | None:
         row = self._run("SELECT value FROM sync_metadata WHERE key = ?", [key]).fetchone()

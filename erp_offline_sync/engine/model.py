@@ -207,6 +207,8 @@ class Request:
     sent_at: datetime | None = None
     sends: int = 0
     wire: Wire | None = None
+    number: int | None = None
+    """Given at the first send to a companion: the larger, the later. Each key has its own."""
     error_type: str | None = None
     error_message: str | None = None
     refused: bool = False

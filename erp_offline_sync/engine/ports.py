@@ -307,6 +307,10 @@ class Store(Protocol):
     def oldest_open(self) -> datetime | None:
         """`created_at` of the oldest request that is not ended; may be found by an index only."""
 
+    def lowest_number(self) -> int | None:
+        """The smallest `number` of a request that is not ended; None where none has one. Costs the same at any
+        size of the table."""
+
     def get_meta(self, key: str) -> str | None:
         """The text kept under the key; None where there is none."""
 

@@ -145,6 +145,7 @@ _ANEW: Mapping[str, Any] = {
     "sends": 0,
     "sent_at": None,
     "wire": None,
+    "number": None,
     "next_retry_at": None,
     "error_type": None,
     "error_message": None,

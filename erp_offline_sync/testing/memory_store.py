@@ -99,6 +99,7 @@ class MemoryStore:
             line=lambda request: request.line if _is_open(request) else None,
             group=lambda request: request.order_group if _is_open(request) else None,
             name=lambda request: (request.resource_type, request.resource_id) if _is_open(request) else None,
+            numbered=lambda request: True if request.number and _is_open(request) else None,
             waits=lambda request: request.waits_for if request.status is Status.WAITING else None,
         )
         self._edges: _Table[tuple[str, int, str]] = _Table(
@@ -378,6 +379,11 @@ class MemoryStore:
         self._inside()
         found = (r for status in Status if status not in ENDS for r in self._requests.where("status", status))
         return min((request.created_at for request in found), default=None)
+
+    def lowest_number(self) -> int | None:
+        self._inside()
+        numbered = (request.number for request in self._requests.where("numbered", True))
+        return min((number for number in numbered if number), default=None)
 
     def get_meta(self, key: str) -> str | None:
         self._inside()

@@ -928,6 +928,18 @@ def case_only_ends_are_purged_and_their_counters_stay(store: Store, time: Time) 
 
 
 @_case
+def case_the_lowest_number_of_what_is_not_ended_is_known(store: Store, time: Time) -> None:
+    with store.transaction():
+        assert store.lowest_number() is None
+        kept = {n: store.add(make_request(f"r{n}", number=n)) for n in (3, 1, 2**40)}
+        store.add(make_request("never sent"))
+        for number in sorted(kept):
+            assert store.lowest_number() == number
+            store.replace(move(kept[number], Status.DISCARDED, closed_at=WHEN))
+        assert store.lowest_number() is None
+
+
+@_case
 def case_the_oldest_open_request_is_known(store: Store, time: Time) -> None:
     with store.transaction():
         requests = [

@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 from erp_offline_sync.adapters import sqlite_store
+from erp_offline_sync.adapters.rows import REQUEST_COLUMNS, iso, request_to_row
 from erp_offline_sync.adapters.sqlite_store import MIGRATIONS, SqliteStore
 from erp_offline_sync.engine.errors import OfflineSyncError
 from erp_offline_sync.engine.model import Readiness, Status
 from erp_offline_sync.testing.clock import FrozenClock
-from erp_offline_sync.testing.store_contract import CASES, make_request
+from erp_offline_sync.testing.store_contract import CASES, WHEN, make_request
 
 HORIZON = timedelta(hours=1)
 SMALL = {"request_counters"}
@@ -31,6 +32,7 @@ MAY_BE_WALKED = {
     "eos_req_ready",
     "eos_req_flight",
     "eos_req_oldest",
+    "eos_req_number",
     "eos_con_queue",
     "eos_con_created",
 }
@@ -183,11 +185,17 @@ def test_a_file_of_a_later_version_is_refused_and_left_alone(tmp_path: Path) -> 
 
 
 def test_a_schema_is_brought_up_to_date_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was queued under the first schema is there under a later one."""
+    """What was queued under an earlier schema is there under a later one; the first one lacked a column."""
     path = tmp_path / "outbox.sqlite"
+    columns = tuple(column for column in REQUEST_COLUMNS if column != "number")
     monkeypatch.setattr(sqlite_store, "MIGRATIONS", MIGRATIONS[:1])
     with SqliteStore(path) as store, store.transaction():
-        added = store.add(make_request("a"))
+        row = {**request_to_row(make_request("a")), "seq": 1, "is_open": 1, "created_at": iso(WHEN)}
+        named = [*columns, "is_open", "created_at"]
+        marks = ", ".join("?" for _ in named)
+        statement = f"INSERT INTO offline_requests ({', '.join(named)}) VALUES ({marks})"
+        store._connection.execute(statement, [row[column] for column in named])
+    added = make_request("a", seq=1)
     later = (*MIGRATIONS, ("ALTER TABLE offline_requests ADD COLUMN colour TEXT",))
     monkeypatch.setattr(sqlite_store, "MIGRATIONS", later)
     with SqliteStore(path) as store, store.transaction():

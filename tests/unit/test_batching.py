@@ -1,0 +1,95 @@
+"""The size of pushes, and the search for the request that spoils one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from erp_offline_sync.engine.batching import AIM, LARGEST, Batching
+
+
+def names(count: int) -> list[str]:
+    return [f"r{number}" for number in range(count)]
+
+
+def pushes(count: int, *, trip: float, each: float, size: int = 10) -> list[int]:
+    """The sizes with which so many requests go to a central of these costs."""
+    batching, sizes = Batching(size=size), []
+    while count:
+        sent = min(batching.size, count)
+        sizes.append(sent)
+        batching = batching.measured(sent=sent, looked_at=sent, seconds=trip + sent * each)
+        count -= sent
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("trip", "each"), [(0.02, 0.005), (0.2, 0.005), (0.075, 0.05), (0.7, 0.005), (0.0, 0.3), (30.0, 0.001)]
+)
+def test_pushes_come_to_take_two_to_five_seconds_or_as_much_as_one_may_hold(trip: float, each: float) -> None:
+    last = pushes(10_000, trip=trip, each=each)[-2]
+    assert 2 <= trip + last * each <= 5 or last in (1, LARGEST)
+
+
+def test_a_slow_line_does_not_keep_pushes_small() -> None:
+    assert pushes(2000, trip=1.0, each=0.001)[:4] == [10, 34, 115, 360]
+
+
+def test_a_push_that_was_not_full_does_not_make_the_next_larger() -> None:
+    assert Batching(size=100).measured(sent=3, looked_at=3, seconds=0.1).size == 100
+
+
+def test_what_the_central_did_not_get_to_makes_the_next_smaller() -> None:
+    assert Batching(size=100).measured(sent=100, looked_at=20, seconds=20).size == int(20 * AIM / 20)
+    assert Batching(size=100).measured(sent=100, looked_at=0, seconds=1).size == 1
+
+
+def test_the_companion_may_allow_fewer_at_once() -> None:
+    assert Batching(size=40).measured(sent=40, looked_at=40, seconds=0.01, most=50).size == 50
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 100, 500])
+def test_one_that_spoils_every_push_is_alone_after_log2_n_steps(count: int) -> None:
+    for poison in {0, count // 2, count - 1}:
+        due, batching, spoilt, sent = names(count), Batching(size=LARGEST), 0, 0
+        while due:
+            chosen = batching.chosen(due)
+            sent += 1
+            if f"r{poison}" in chosen:
+                spoilt += 1
+                batching = batching.spoilt(chosen)
+                if chosen == [f"r{poison}"]:
+                    due.remove(chosen[0])
+                continue
+            batching = batching.cleared(chosen)
+            due = [name for name in due if name not in chosen]
+        assert spoilt - 1 <= (count - 1).bit_length()
+        assert sent <= 2 * count.bit_length() + 1
+        assert batching.groups == ()
+
+
+def test_what_is_under_suspicion_goes_with_nothing_else() -> None:
+    batching = Batching(size=10).spoilt(["a", "b", "c"])
+    assert batching.groups == (("a", "b"), ("c",))
+    assert batching.chosen(["a", "x", "b", "c"]) == ["a", "b"]
+    assert batching.chosen(["x", "a", "y", "c"]) == ["x", "y"]
+    assert batching.chosen(["c", "x"]) == ["c"]
+    assert batching.chosen([]) == []
+
+
+def test_what_failed_alone_goes_alone() -> None:
+    batching = Batching(size=10)
+    assert batching.chosen(["a", "b"], {"a"}) == ["a"]
+    assert batching.chosen(["b", "a", "c"], {"a"}) == ["b", "c"]
+
+
+def test_no_more_go_together_than_the_size_says() -> None:
+    assert Batching(size=2).chosen(names(5)) == ["r0", "r1"]
+    assert Batching(size=2, groups=(("r0", "r1", "r2"),)).chosen(names(5)) == ["r0", "r1"]
+
+
+def test_it_is_kept_as_json() -> None:
+    batching = Batching(size=7).spoilt(names(3))
+    assert Batching.from_json(json.loads(json.dumps(batching.to_json())), size=10) == batching
+    assert Batching.from_json(None, size=10) == Batching(size=10)
