@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from erp_offline_sync.adapters.companion_central import CompanionCentral
 from erp_offline_sync.adapters.log_events import AllEvents, CallEvents, LogEvents
-from erp_offline_sync.adapters.rest_central import RestCentral
 from erp_offline_sync.adapters.sole_run import SoleRunStore
 from erp_offline_sync.adapters.standalone import (
     NoCentral,
@@ -91,9 +91,9 @@ def standalone(
     return Assembled(engine=SyncEngine(ports, holder=_holder()), ports=ports)
 
 
-def standalone_central(settings: Mapping[str, Any], config: Config) -> RestCentral:
+def standalone_central(settings: Mapping[str, Any], config: Config) -> CompanionCentral:
     """The central that the settings of a process name. Raises SettingsError."""
-    return RestCentral(
+    return CompanionCentral(
         settings.get("central_url") or "",
         settings.get("api_key") or "",
         settings.get("api_secret") or "",
@@ -142,16 +142,17 @@ def site(
         ids=SystemIds(),
         control=control or StopFlag(),
         config=parse(values),
+        language=frappe.db.get_single_value("System Settings", "language") or None,
         note=IdentityFile(frappe.local.site, frappe.get_site_path()),
     )
     return Assembled(engine=SyncEngine(ports, holder=_holder()), ports=ports)
 
 
-def site_central(values: Mapping[str, Any]) -> RestCentral:
+def site_central(values: Mapping[str, Any]) -> CompanionCentral:
     """The central of the connected site, by its effective settings. Raises SettingsError where there is no URL."""
     from erp_offline_sync import settings
 
-    return RestCentral(
+    return CompanionCentral(
         values.get("central_url") or "",
         values.get("api_key") or "",
         settings.secret(),

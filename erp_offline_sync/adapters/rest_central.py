@@ -381,10 +381,11 @@ class RestCentral:
         key: str | None = None,
         seconds: float | None = None,
         checked: bool = False,
+        kind: str = "application/json",
     ) -> Reply:
         """The only way out. Never raises for what the line or the central does."""
         try:
-            prepared = self._prepare(method, path if checked else check_path(path), body, key)
+            prepared = self._prepare(method, path if checked else check_path(path), body, key, kind)
         except (InvalidRequest, requests.RequestException, ValueError) as error:
             # Shaped like a refusal, because that is what it is: a person looks at the request.
             reason = str(error) if isinstance(error, InvalidRequest) else type(error).__name__
@@ -411,7 +412,7 @@ class RestCentral:
                 self._used = self._monotonic()
 
     def _prepare(
-        self, method: str, path: str, body: bytes | None, key: str | None
+        self, method: str, path: str, body: bytes | None, key: str | None, kind: str
     ) -> requests.PreparedRequest:
         headers = {
             "Accept": "application/json",
@@ -420,7 +421,7 @@ class RestCentral:
             "User-Agent": f"erp_offline_sync/{__version__}",
         }
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = kind
         if key is not None:
             headers["Idempotency-Key"] = key
         request = requests.Request(method.upper(), self._url + path, headers=headers, data=body)

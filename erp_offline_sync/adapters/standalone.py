@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
@@ -39,6 +39,15 @@ class NoCentral:
         return self._UNSENT
 
     def probe(self) -> Reply:
+        return self._UNSENT
+
+    def capabilities(self) -> Reply:
+        return self._UNSENT
+
+    def push(self, data: bytes) -> Reply:
+        return self._UNSENT
+
+    def receipts(self, origin: str, keys: Sequence[str]) -> Reply:
         return self._UNSENT
 
     def instant(self, wall_clock: str) -> Instant | None:

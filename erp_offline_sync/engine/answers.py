@@ -13,8 +13,8 @@ from typing import Any
 
 from .booking import Booking, Result, with_note
 from .circles import completed_by, left_out
-from .classify import Outcome, Verdict
-from .config import CONTENTIONS_FREE, QUEUED_WAIT, RESTAMPS, UNANSWERED_BOOKED
+from .classify import Outcome, Verdict, retry_after_seconds
+from .config import CONTENTIONS_FREE, QUEUED_WAIT, RESTAMPS, RETRY_AFTER_LIMIT, UNANSWERED_BOOKED
 from .errors import CentralUnavailable
 from .knowledge import Knowledge
 from .line import Line
@@ -24,6 +24,7 @@ from .ordering import Placer
 from .outgoing import DOCSTATUS, links_in_body, row_names
 from .paths import document_path
 from .ports import Ports
+from .pushed import is_pushed, item_values, rows_arrived
 from .transitions import begun_anew, move
 from .values import differences
 
@@ -55,7 +56,10 @@ class Answers:
     def _applied(self, request: Request, outcome: Outcome) -> Result:
         wanted = DOCSTATUS.get(request.operation) or request.body.get("docstatus") or None
         answered, name, expected = outcome.document, outcome.name, None
-        if request.operation is Operation.RENAME or (wanted and answered is not None):
+        if outcome.read_back:
+            if answered is None and request.operation not in (Operation.DELETE, Operation.CALL):
+                return self.applied_before(request, name, outcome.version)
+        elif request.operation is Operation.RENAME or (wanted and answered is not None):
             # A submit answers a version that is old already, and a long one is only queued: read it back.
             with self._store.transaction():
                 known = self._store.document(request.line) if request.line else None
@@ -74,6 +78,46 @@ class Answers:
         return self.close(
             request, outcome.verdict.value, answered=answered, name=name, outcome=outcome, expected=expected
         )
+
+    def applied_before(self, request: Request, name: str | None, version: str | None) -> Result:
+        """The central has a receipt for it: this was its name and version then. Raises CentralUnavailable."""
+        with self._store.transaction():
+            document = self._store.document(request.line) if request.line else None
+        if document is None or request.operation in (Operation.DELETE, Operation.CALL):
+            return self.close(request, "applied before")
+        known = str(name or document.central_name or document.local_name)
+        answered = self._lookup.fetch(document.doctype, known)
+        base = document.base or {}
+        after = {**base, **_sent(request, base), "name": known, "modified": version}
+        if request.operation in DOCSTATUS:
+            after["docstatus"] = DOCSTATUS[request.operation]
+        if answered is None:
+            # It is gone since, which the next request about it finds out.
+            answered = {"name": known, "modified": version}
+        expected = None if answered.get("modified") == version else after
+        return self.close(request, "applied before", answered=answered, name=known, expected=expected)
+
+    def _later(self, request: Request, outcome: Outcome) -> Result:
+        """The companion has not done it yet: the same bytes again after a while, no attempt."""
+        return self._booking.wait(
+            self._booking.noted(request, outcome), Status.RETRY, self._asked_to_wait(outcome)
+        )
+
+    def _at_work(self, request: Request, outcome: Outcome) -> Result:
+        noted = self._booking.noted(request, outcome)
+        return self._booking.wait(noted, Status.IN_DOUBT, self._asked_to_wait(outcome))
+
+    def _uncertain(self, request: Request, outcome: Outcome) -> Result:
+        """There will be no receipt for it, whatever happened: the document is looked up."""
+        noted = self._booking.noted(request, outcome)
+        return self._booking.doubted(replace(noted, may_have_arrived=True))
+
+    def _asked_to_wait(self, outcome: Outcome) -> float:
+        low = self._ports.config.base_seconds
+        asked = retry_after_seconds(
+            outcome.retry_after, now=self._booking.now(), low=low, high=RETRY_AFTER_LIMIT
+        )
+        return low * QUEUED_WAIT if asked is None else asked
 
     def _deferred(self, request: Request, outcome: Outcome, answered: Json) -> Result:
         """The central queued the submit or cancel: looked at again later, no attempt. What was created is there
@@ -194,7 +238,7 @@ class Answers:
 
     def _stale(self, request: Request, outcome: Outcome) -> Result:
         """The version moved: no conflict yet. Perhaps it is our own earlier send, perhaps no synced field moved."""
-        document, central = self._knowledge.stands(request)
+        document, central = self._knowledge.stands(request, outcome.stands)
         if central is None:
             return self._booking.conflict(request, None)
         wanted = DOCSTATUS.get(request.operation)
@@ -215,6 +259,18 @@ class Answers:
             )
             self._booking.save(move(again, Status.PENDING, readiness=Readiness.READY))
         return Result.NONE
+
+    def found_moved(self, request: Request, central: Json) -> Result:
+        """Looked at before it goes, the document has changed there: by an earlier send of it, or by others."""
+        document, _ = self._knowledge.stands(request, central)
+        if self.arrived_earlier(request, document, central):
+            return self._arrived_before(request, document, central, Outcome(verdict=Verdict.APPLIED))
+        return self._booking.conflict(request, central)
+
+    def arrived_earlier(self, request: Request, document: Document, central: Json) -> bool:
+        """Whether an earlier send of it, of which nothing was heard, made the document what it is there."""
+        sent_before = request.wire is not None and (request.sends > 0 or request.may_have_arrived)
+        return sent_before and self._arrived(request, document, central)
 
     def _said_to_conflict(self, request: Request, outcome: Outcome) -> Result:
         """A status alone, without a type, is the call's own word only; of a document it is looked at what is there."""
@@ -389,7 +445,10 @@ class Answers:
         if request.operation not in (*DOCSTATUS, Operation.UPDATE):
             return False
         names = {} if request.wire is None else sent_values(request)
-        return self._lookup.holds(central, names, document.doctype, DOCSTATUS.get(request.operation))
+        wanted = DOCSTATUS.get(request.operation)
+        if is_pushed(request) and not rows_arrived(request, central):
+            return False
+        return self._lookup.holds(central, names, document.doctype, wanted)
 
     def holds_create(self, request: Request, central: Json) -> bool:
         docstatus = request.body.get("docstatus") or 0
@@ -405,8 +464,15 @@ def _renamed(document: Document, answered: Json) -> Json:
     }
 
 
+def _sent(request: Request, base: Json) -> Json:
+    """What the request made of these fields, tables included."""
+    return item_values(request, base) if is_pushed(request) else sent_values(request)
+
+
 def sent_values(request: Request) -> Json:
-    """The values that went over the line, in the central's names."""
+    """The values that went over the line, in the central's names; of tables that went as patches, nothing."""
+    if is_pushed(request):
+        return item_values(request)
     body = json.loads(request.wire.body) if request.wire and request.wire.body else {}
     return {field: value for field, value in body.items() if field not in ("modified", "docstatus", "name")}
 
@@ -430,4 +496,7 @@ _BY_VERDICT: Mapping[Verdict, _Record] = {
     Verdict.NOT_SENT: Answers._not_sent,
     Verdict.UNANSWERED: Answers._in_doubt,
     Verdict.CONFIGURATION: Answers._configuration,
+    Verdict.LATER: Answers._later,
+    Verdict.AT_WORK: Answers._at_work,
+    Verdict.UNCERTAIN: Answers._uncertain,
 }

@@ -19,6 +19,7 @@ AIM = 3.5
 """Seconds that a push shall take."""
 LARGEST = 500
 _SHORT, _LONG = 2.0, 5.0
+_LEAST_BYTES = 64 * 1024
 _AT_MOST_TIMES = 4
 """A size grows by no more at once: what a few requests cost says little about many."""
 
@@ -30,20 +31,19 @@ class Batching:
 
     size: int
     groups: tuple[tuple[str, ...], ...] = ()
+    most_bytes: int | None = None
+    """A push of several is no larger: something on the way refused one of twice that size."""
 
     def chosen(self, due: Sequence[str], alone: Collection[str] = ()) -> list[str]:
-        """Which of the due ids go together, in their order; `alone`: those that go with nothing else."""
-        if not due:
-            return []
-        first = due[0]
-        if first in alone:
-            return [first]
-        together = [name for name in due if name not in alone]
-        for group in self.groups:
-            if first in group:
-                return [name for name in together if name in group][: self.size]
+        """Which of the due ids go together, in their order: first what nothing is known against, then what is under
+        suspicion, last those that failed `alone` before and go with nothing else."""
         suspects = {name for group in self.groups for name in group}
-        return [name for name in together if name not in suspects][: self.size]
+        free = [name for name in due if name not in alone and name not in suspects]
+        for first in due if not free else ():
+            for group in self.groups:
+                if first in group and first not in alone:
+                    return [name for name in due if name in group and name not in alone][: self.size]
+        return free[: self.size] or list(due[:1])
 
     def measured(self, *, sent: int, looked_at: int, seconds: float, most: int = LARGEST) -> Batching:
         """After a push that was answered: `looked_at` of the `sent` requests in so many seconds."""
@@ -62,6 +62,10 @@ class Batching:
         halves = (tuple(ids[:middle]), tuple(ids[middle:])) if len(ids) > 1 else ()
         return replace(self, groups=(*kept, *halves))
 
+    def too_large(self, size: int) -> Batching:
+        """After a push of several requests and so many bytes that was refused for its size."""
+        return replace(self, most_bytes=max(_LEAST_BYTES, size // 2))
+
     def cleared(self, ids: Collection[str]) -> Batching:
         """After these were answered one by one: they are under no suspicion any more."""
         gone = set(ids)
@@ -69,11 +73,13 @@ class Batching:
         return replace(self, groups=tuple(group for group in groups if group))
 
     def to_json(self) -> Json:
-        return {"size": self.size, "groups": [list(group) for group in self.groups]}
+        groups = [list(group) for group in self.groups]
+        return {"size": self.size, "groups": groups, "most_bytes": self.most_bytes}
 
     @classmethod
     def from_json(cls, value: Any, *, size: int) -> Batching:
         """What `to_json` made; a beginning with `size` where there is nothing yet."""
         if value is None:
             return cls(size=size)
-        return cls(size=int(value["size"]), groups=tuple(tuple(group) for group in value["groups"]))
+        groups = tuple(tuple(group) for group in value["groups"])
+        return cls(size=int(value["size"]), groups=groups, most_bytes=value["most_bytes"])

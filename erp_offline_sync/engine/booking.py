@@ -6,6 +6,7 @@ Source: semantics, "Attempts, backoff, breaker".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -56,6 +57,16 @@ class Booking:
         rank = request.rank if current is None else min(request.rank, current.rank)
         if not self._store.replace(replace(request, rank=rank), token=self.token):
             raise LeaseLost("Another run took over this request.")
+
+    def unclaim(self, requests: Sequence[Request]) -> None:
+        """Claimed and not marked as sent: they go back as they stand in the store."""
+        if not requests:
+            return
+        with self._store.transaction():
+            for request in requests:
+                current = self._store.get(request.id)
+                if current is not None and current.lease_token == self.token:
+                    self._store.replace(move(current, Status.PENDING, readiness=Readiness.READY))
 
     def give_back(self, request: Request, outcome: Outcome | None = None) -> Result:
         """To be sent again when the destination can be used: no attempt."""

@@ -74,6 +74,12 @@ class Verdict(str, Enum):
     CREDENTIALS = "credentials"
     CONFIGURATION = "configuration"
     """Address, route or trust are wrong for every request alike."""
+    LATER = "later"
+    """The companion did nothing yet: the same request may come again after a while; no attempt."""
+    AT_WORK = "at work"
+    """Another delivery of it is at work at this moment: ask for its receipt later."""
+    UNCERTAIN = "uncertain"
+    """Code at the central committed in the middle of it: only the document tells what happened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +99,12 @@ class Outcome:
     message: str = ""
     document: Json | None = None
     name: str | None = None
+    stands: Json | None = None
+    """How the document stands at the central, where an answer that is no success tells."""
+    version: str | None = None
+    """The version that the effect gave the document, where it is told apart from `document`."""
+    read_back: bool = False
+    """`document` was read after everything was done: there is nothing newer to fetch."""
     status: int | None = None
     retry_after: str | None = None
 

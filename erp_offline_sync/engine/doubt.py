@@ -1,5 +1,5 @@
 """Requests that were sent and never answered: what became of them is looked up before anything else of their
-document goes.
+document goes. A companion is asked for its receipts.
 
 What carries a version cannot happen twice and goes again at once. Of the rest, "not there" counts only once the
 central cannot be working on it any more (`central_request_timeout` after the send).
@@ -8,18 +8,21 @@ Source: semantics, "Delivery on a plain central", In doubt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from .answers import Answers, sent_values
 from .booking import Booking, Result
 from .classify import Outcome, Verdict
-from .errors import LeaseLost
+from .companion import Companion
+from .config import QUEUED_WAIT
+from .errors import CentralUnavailable, LeaseLost
 from .lookup import Lookup
 from .model import Document, Json, Operation, Readiness, Request, Status
 from .ports import Ports
 from .preparation import Preparation
+from .push import Receipt, ReceiptState
 from .transitions import move
 
 __all__ = ["Doubts"]
@@ -43,12 +46,19 @@ class Doubts:
 
     def settle(self, request: Request) -> Result:
         """Raises CentralUnavailable where the look-up got no proper answer; the request stays In Doubt."""
+        flying = self._flying(request)
+        return Result.NONE if flying is None else self._look(flying)
+
+    def _flying(self, request: Request) -> Request | None:
         with self._store.transaction():
             current = self._store.get(request.id)
             if current is None or current.status is not Status.IN_DOUBT:
-                return Result.NONE
+                return None
             flying = move(current, Status.IN_FLIGHT, lease_token=self._booking.token)
             self._store.replace(flying)
+        return flying
+
+    def _look(self, flying: Request) -> Result:
         if flying.unsure and flying.operation is Operation.CREATE:
             # What it is compared with are the bytes that it would be sent as.
             prepared = self._preparation.prepare(flying)
@@ -56,6 +66,50 @@ class Doubts:
                 return prepared
             flying = prepared
         return _BY_OPERATION[flying.operation](self, flying)
+
+    def settle_by_receipt(
+        self, requests: Sequence[Request], companion: Companion
+    ) -> Iterator[tuple[Request, Result]]:
+        """The same for requests that a companion was sent: its receipts tell exactly. A request that may have
+        gone another way as well, or whose effect left no receipt, is looked up where there is none."""
+        flying = [each for request in requests if (each := self._flying(request)) is not None]
+        if not flying:
+            return
+        try:
+            receipts = companion.receipts([request.key for request in flying])
+        except CentralUnavailable as trouble:
+            if companion.ask() is not None:
+                yield from self._unread(flying, trouble)
+                return
+            receipts = {}  # there is no companion any more
+        for place, request in enumerate(flying):
+            try:
+                yield request, self._by_receipt(request, receipts.get(request.key))
+            except CentralUnavailable as trouble:
+                yield from self._unread(flying[place:], trouble)
+                return
+
+    def _unread(
+        self, requests: Sequence[Request], trouble: CentralUnavailable
+    ) -> Iterator[tuple[Request, Result]]:
+        """The look-up failed at the first of them; the others stay as they were."""
+        with self._store.transaction():
+            until = self._store.now() + timedelta(seconds=self._ports.config.base_seconds)
+        for request in requests[1:]:
+            yield request, self.keep(request, until=until)
+        yield requests[0], self._booking.look_failed(requests[0].id, trouble.outcome, doubt=True)
+
+    def _by_receipt(self, request: Request, receipt: Receipt | None) -> Result:
+        if receipt is not None and receipt.state is ReceiptState.APPLIED:
+            return self._answers.applied_before(request, receipt.name, receipt.version)
+        if receipt is not None and receipt.state is ReceiptState.RUNNING:
+            with self._store.transaction():
+                wait = QUEUED_WAIT * self._ports.config.base_seconds
+                until = self._store.now() + timedelta(seconds=wait)
+            return self.keep(request, until=until)
+        if receipt is None or request.may_have_arrived:
+            return self._look(request)
+        return self._again(request, may_have_arrived=False)
 
     def keep(self, request: Request, *, until: datetime | None = None) -> Result:
         """Still not known: looked up again at that time."""

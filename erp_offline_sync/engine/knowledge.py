@@ -75,10 +75,11 @@ class Knowledge:
             return None
         return f"{doctype} {name} at the central is {other.local_name} here. Rename one of them, then retry."
 
-    def stands(self, request: Request) -> tuple[Document, Json | None]:
-        """The document of the request, and how it stands at the central."""
+    def stands(self, request: Request, told: Json | None = None) -> tuple[Document, Json | None]:
+        """The document of the request, and how it stands at the central: as it told just now, or is asked."""
         with self._store.transaction():
             document = self._store.document(str(request.line))
         if document is None:
             raise LeaseLost(f"The document of request {request.id} is not known any more.")
-        return document, self._lookup.fetch(document.doctype, document.central_name or document.local_name)
+        central = told or self._lookup.fetch(document.doctype, document.central_name or document.local_name)
+        return document, central

@@ -18,10 +18,13 @@ from .values import FRAMEWORK_FIELDS, is_rows, same_value, synced_values
 __all__ = [
     "DOCSTATUS",
     "build_wire",
+    "create_values",
     "document_body",
     "has_rows",
     "links_in_body",
     "row_names",
+    "row_to_send",
+    "rows_for_update",
     "with_names",
 ]
 
@@ -56,11 +59,11 @@ def with_names(body: Json, names: Mapping[str, str]) -> dict[str, Any]:
     return changed
 
 
-def _row_to_send(row: Json) -> dict[str, Any]:
+def row_to_send(row: Json) -> dict[str, Any]:
     return {field: value for field, value in row.items() if field not in FRAMEWORK_FIELDS}
 
 
-def _rows_for_update(ours: Any, before: Any, central: Any, names: Mapping[str, str]) -> list[dict[str, Any]]:
+def rows_for_update(ours: Any, before: Any, central: Any, names: Mapping[str, str]) -> list[dict[str, Any]]:
     """The whole table as the central shall hold it: its own last known rows with our changes over them.
 
     `ours` and `before` are the branch's rows (with local names) now and before the change. A row of the central that
@@ -75,19 +78,17 @@ def _rows_for_update(ours: Any, before: Any, central: Any, names: Mapping[str, s
         local_name = row.get("name")
         central_row = theirs.get(names.get(str(local_name), str(local_name)))
         if central_row is None:
-            sent.append(_row_to_send(row))
+            sent.append(row_to_send(row))
             continue
         was = earlier.get(local_name, {})
         changed = {
-            field: value
-            for field, value in _row_to_send(row).items()
-            if not same_value(value, was.get(field))
+            field: value for field, value in row_to_send(row).items() if not same_value(value, was.get(field))
         }
-        sent.append({**_row_to_send(central_row), **changed, "name": central_row["name"]})
+        sent.append({**row_to_send(central_row), **changed, "name": central_row["name"]})
     kept = {row["name"] for row in sent if "name" in row}
     for name, row in theirs.items():
         if before is not None and name not in kept and name not in known_here:
-            sent.append({**_row_to_send(row), "name": name})
+            sent.append({**row_to_send(row), "name": name})
     return sent
 
 
@@ -107,7 +108,7 @@ def build_wire(
         return Wire(method=request.method, path=request.path, body=body)
     doctype = document.doctype
     if operation is Operation.CREATE:
-        values = _values(with_names(request.body, names))
+        values = create_values(with_names(request.body, names))
         return Wire(method="POST", path=document_path(doctype), body=canonical_json(values))
     central_name = document.central_name or document.local_name
     if operation is Operation.RENAME:
@@ -124,7 +125,7 @@ def build_wire(
     renamed = with_names(request.body, names)
     base = with_names(request.base or {}, {})
     changed = {
-        field: _rows_for_update(value, base.get(field), (central or {}).get(field), document.rows)
+        field: rows_for_update(value, base.get(field), (central or {}).get(field), document.rows)
         if is_rows(value) and (value or is_rows(base.get(field) or []))
         else value
         for field, value in renamed.items()
@@ -135,13 +136,13 @@ def build_wire(
     return Wire(method="PUT", path=path, body=canonical_json({**changed, "modified": version}))
 
 
-def _values(body: Json) -> dict[str, Any]:
+def create_values(body: Json) -> dict[str, Any]:
     """A whole document for an insert: its own fields, and `name` and `docstatus` where they were given."""
     own = {field: value for field, value in body.items() if field not in FRAMEWORK_FIELDS}
     given = {field: body[field] for field in ("name", "docstatus") if body.get(field)}
     return {
         **{
-            field: [_row_to_send(row) for row in value] if value and is_rows(value) else value
+            field: [row_to_send(row) for row in value] if value and is_rows(value) else value
             for field, value in own.items()
         },
         **given,
@@ -203,4 +204,4 @@ def row_names(local: Json, answered: Json, known: Mapping[str, str]) -> dict[str
 
 
 def _alike(row: Json, other: Json) -> bool:
-    return all(same_value(value, other.get(field)) for field, value in _row_to_send(row).items())
+    return all(same_value(value, other.get(field)) for field, value in row_to_send(row).items())

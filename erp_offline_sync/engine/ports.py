@@ -100,6 +100,18 @@ class Central(Protocol):
     def probe(self) -> Reply:
         """One cheap authenticated GET: `{"message": <user>}`. Idempotent."""
 
+    def capabilities(self) -> Reply:
+        """What a companion at the central says of itself: `{"message": {…}}` (engine/push.py). A central without
+        one answers an error. Idempotent."""
+
+    def push(self, data: bytes) -> Reply:
+        """Send one push (engine/push.py) to the companion, once: `{"message": {…}}`. Each of its requests has its
+        effect once at most, however often it is sent. Blocks at most `deadline` seconds."""
+
+    def receipts(self, origin: str, keys: Sequence[str]) -> Reply:
+        """What the companion knows of requests of this branch with these keys, at most 200:
+        `{"message": {"receipts": {…}}}`. Idempotent."""
+
     def instant(self, wall_clock: str) -> Instant | None:
         """A time of the central (text without a zone) brought to UTC and to this site's clock.
         None where the zone is not known. Sends nothing when the zone was learned before."""
@@ -332,5 +344,7 @@ class Ports:
     ids: Ids
     control: Control
     config: Config
+    language: str | None = None
+    """Code of the language in which a companion words its refusals; None: its own."""
     note: OriginNote | None = None
     """None where nothing is kept outside of the outbox."""

@@ -21,6 +21,7 @@ from .names import in_central_names
 from .ordering import Placer
 from .outgoing import DOCSTATUS, build_wire, has_rows, links_in_body, row_names
 from .ports import Ports
+from .pushed import build_item, is_pushed, needs_rows
 from .transitions import move
 from .values import moved_fields
 
@@ -71,17 +72,19 @@ class Preparation:
         self._placer = Placer(ports.store, ports.ids)
         self._circles = Circles(ports)
 
-    def prepare(self, request: Request) -> Request | Result:
-        """The request with its bytes, or what became of it where nothing need or can be sent.
+    def prepare(self, request: Request, *, number: int | None = None) -> Request | Result:
+        """The request with its bytes, or what became of it where nothing need or can be sent. With `number` they
+        are those of an item of a push, which gets that number where it has none yet.
 
         Raises CentralUnavailable where a look-up got no proper answer.
         """
-        if request.wire is not None and request.operation not in (Operation.DELETE, Operation.RENAME):
-            return request  # these two carry no version: what they are about is compared before each send
+        if _is_fixed(request, pushed=number is not None):
+            return request
+        number = None if number is None else request.number or number
         with self._store.transaction():
             document = self._store.document(request.line) if request.line else None
         try:
-            return self._with_wire(request, document)
+            return self._with_wire(request, document, number)
         except _Held as held:
             return self._booking.needs_attention(
                 request, Outcome(verdict=Verdict.REFUSED_AT_ONCE, message=str(held))
@@ -95,31 +98,34 @@ class Preparation:
                 return self._answers.close(request, "gone already")
             return self._booking.conflict(request, None)
         except _Moved as moved:
-            return self._booking.conflict(request, moved.central)
+            return self._answers.found_moved(request, moved.central)
 
-    def _with_wire(self, request: Request, document: Document | None) -> Request:
+    def _with_wire(self, request: Request, document: Document | None, number: int | None) -> Request:
         if document is None or request.operation is Operation.CALL:
-            return _built(request, None)
+            return _built(request, None, number=number)
         if request.operation is Operation.CREATE:
             closing = self._closing(request)
             going = replace(request, body=without_links(request.body, closing)) if closing else request
             names = self._names(request, but_for=closing)
-            return replace(request, wire=_built(going, document, names=names).wire)
+            built = _built(going, document, number=number, names=names)
+            return replace(request, wire=built.wire, number=built.number)
         if request.operation is Operation.RENAME and request.body.get("merge") and not request.overwrite:
             raise _Held("Merging two documents cannot be undone: confirm it with Retry, or discard it.")
         if not document.linked:
             document = self._adopt_own(request, document)
         central, version = None, self._version(request, document)
-        if (
-            version is None
-            or has_rows(request.body)
-            or request.operation in (Operation.DELETE, Operation.RENAME)
-        ):
+        if version is None or _needs_a_look(request, document, pushed=number is not None):
             central = self._lookup.fetch(document.doctype, str(document.central_name))
             if central is None:
                 raise _Gone
+            if version != central.get("modified") and self._answers.arrived_earlier(
+                request, document, central
+            ):
+                raise _Moved(central)
             document, version = self._under_version(request, document, central, version)
-        built = _built(request, document, names=self._names(request), version=version, central=central)
+        built = _built(
+            request, document, number=number, names=self._names(request), version=version, central=central
+        )
         return replace(built, resource_version=version)
 
     def _version(self, request: Request, document: Document) -> str | None:
@@ -257,17 +263,41 @@ class Preparation:
         return marked
 
 
+_WITHOUT_VERSION = (Operation.DELETE, Operation.RENAME)
+"""Plain REST takes no version with these: what they are about is compared before each send."""
+
+
+def _is_fixed(request: Request, *, pushed: bool) -> bool:
+    """Whether what is sent was fixed before, in the form that is wanted now."""
+    if request.wire is None or is_pushed(request) is not pushed:
+        return False
+    return pushed or request.operation not in _WITHOUT_VERSION
+
+
+def _needs_a_look(request: Request, document: Document, *, pushed: bool) -> bool:
+    """Whether the central's document has to be read before the request can be made."""
+    if pushed:
+        return needs_rows(request, document)
+    return has_rows(request.body) or request.operation in _WITHOUT_VERSION
+
+
 def _built(
     request: Request,
     document: Document | None,
     *,
+    number: int | None,
     names: Mapping[str, str] | None = None,
     version: str | None = None,
     central: Json | None = None,
 ) -> Request:
     """With its bytes. One that none can be made of is held: it must not end the run again and again."""
     try:
-        wire = build_wire(request, document, names=names or {}, version=version, central=central)
+        if number is None:
+            wire = build_wire(request, document, names=names or {}, version=version, central=central)
+        else:
+            wire = build_item(
+                request, document, number=number, names=names or {}, version=version, central=central
+            )
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise _Held(f"Nothing can be sent for it ({type(error).__name__}). Discard it.") from error
-    return replace(request, wire=wire)
+    return replace(request, wire=wire, number=number or request.number)

@@ -12,8 +12,10 @@ from datetime import datetime
 from typing import Any
 
 from .answers import Answers
+from .batch import Batches
 from .booking import Booking, Result
 from .classify import Outcome, classify
+from .companion import Companion
 from .doubt import Doubts
 from .errors import CentralUnavailable, LeaseLost, Paused
 from .events import OUTCOME, PROGRESS, STATE_CHANGED, Stats
@@ -27,6 +29,7 @@ from .ordering import Placer
 from .origin import Origins
 from .ports import Ports
 from .preparation import Preparation
+from .pushed import can_be_pushed, is_pushed
 from .resolution import Resolutions
 from .status import FAILED, LAST_RUN, LAST_STATS, LAST_SYNC, PENDING_COUNT, RUN_STARTED, paused_by
 from .transitions import ledger, move
@@ -67,6 +70,17 @@ class SyncEngine:
         self._preparation = Preparation(ports, lookup, knowledge, self._booking, self._answers)
         self._doubts = Doubts(ports, self._booking, self._answers, lookup, self._preparation)
         self._placer = Placer(ports.store, ports.ids)
+        self._companion = Companion(ports, lambda: self.origins.current)
+        self._batches = Batches(
+            ports,
+            self.line,
+            self._companion,
+            self._preparation,
+            self._answers,
+            self._booking,
+            renew=self._renew,
+            interrupted=self._interrupted,
+        )
         self._lease: Lease | None = None
         self._stats = Stats()
         self._metrics = Metrics()
@@ -221,7 +235,8 @@ class SyncEngine:
                 self._store.now(), limit=limit + len(passed_over), horizon=self._ports.config.horizon
             )
         doubts = [request for request in due if request.id not in passed_over][:limit]
-        for request in doubts:
+        left = self._asked_by_receipt(doubts)
+        for request in left:
             if self._interrupted():
                 break
             self._renew()
@@ -236,6 +251,21 @@ class SyncEngine:
             self._tell(request, result)
         return bool(doubts)
 
+    def _asked_by_receipt(self, doubts: list[Request]) -> list[Request]:
+        """Settle what a companion was sent by its receipts; answers those that have to be looked up."""
+        asked = [request for request in doubts if is_pushed(request) or request.unsure]
+        if not asked or self._interrupted() or self._companion.capabilities() is None:
+            return doubts
+        self._renew()
+        for request, result in self._doubts.settle_by_receipt(asked, self._companion):
+            self._renew()
+            if result in _FOUND:
+                self.line.answered()
+            self._count(request, result)
+            self._tell(request, result)
+        known = {request.id for request in asked}
+        return [request for request in doubts if request.id not in known] if self.line.usable() else []
+
     def _place_all(self) -> None:
         while True:
             with self._store.transaction():
@@ -249,27 +279,38 @@ class SyncEngine:
     def _send_batch(self, doctypes: Collection[str] | None) -> bool:
         """Claim a batch and deliver it; whether there was one."""
         self._place_all()
+        capabilities = self._companion.capabilities() if self._due(1, doctypes) else None
+        size = self._batch_size() if capabilities is None else self._push_size()
         with self._store.transaction():
-            due = self._store.due(
-                self._store.now(),
-                limit=self._batch_size(),
-                horizon=self._ports.config.horizon,
-                doctypes=doctypes,
-            )
-            batch = self._store.claim(self._trial_first(due, doctypes), self._booking.token)
+            due = self._trial_first(self._due(size, doctypes), doctypes)
+            chosen = due if capabilities is None else self._batches.chosen(due)
+            batch = self._store.claim(chosen, self._booking.token)
         if not batch:
             return False
         self._total = self._stats.processed + len(batch)
         self._progress()
+        if capabilities is not None and can_be_pushed(batch[0]):
+            for done in self._batches.deliver(batch, capabilities):
+                self._count(done.request, done.result)
+                self._tell(done.request, done.result, done.outcome)
+            return True
         left = list(batch)
         while left and not self._interrupted() and self.line.usable():
             request = left.pop(0)
             self._deliver(request)
-        self._give_back(left)
+        self._booking.unclaim(left)
         return True
+
+    def _due(self, limit: int, doctypes: Collection[str] | None) -> list[Request]:
+        with self._store.transaction():
+            horizon = self._ports.config.horizon
+            return self._store.due(self._store.now(), limit=limit, horizon=horizon, doctypes=doctypes)
 
     def _batch_size(self) -> int:
         return 1 if self.line.breaker.half_open else self._ports.config.sync_batch_size
+
+    def _push_size(self) -> int:
+        return 1 if self.line.breaker.half_open else self._batches.size
 
     def _trial_first(self, due: list[Request], doctypes: Collection[str] | None) -> list[Request]:
         """After an outage another request than those that failed is tried, where there is one."""
@@ -277,8 +318,7 @@ class SyncEngine:
         if not breaker.half_open or not due or due[0].id not in breaker.failed:
             return due
         limit = len(breaker.failed) + 1
-        horizon = self._ports.config.horizon
-        more = self._store.due(self._store.now(), limit=limit, horizon=horizon, doctypes=doctypes)
+        more = self._due(limit, doctypes)
         trial = breaker.trial([request.id for request in more])
         return [request for request in more if request.id == trial] or due
 
@@ -308,15 +348,6 @@ class SyncEngine:
                 self.line.answered()
         self._count(marked, result)
         self._tell(marked, result, outcome)
-
-    def _give_back(self, requests: list[Request]) -> None:
-        if not requests:
-            return
-        with self._store.transaction():
-            for request in requests:
-                current = self._store.get(request.id)
-                if current is not None and current.lease_token == self._booking.token:
-                    self._store.replace(move(current, Status.PENDING, readiness=Readiness.READY))
 
     # bookkeeping
 
@@ -353,6 +384,7 @@ class SyncEngine:
             self._store.set_meta(RUN_STARTED, self._store.now().isoformat())
         self.origins.begin()
         self.line.load()
+        self._batches.load()
         self._publish_state("syncing", "")
         self.resolutions.decide_forgotten()
 
@@ -368,6 +400,7 @@ class SyncEngine:
             self._store.set_meta(PENDING_COUNT, str(totals.waiting))
             self._metrics.ended(now, totals, reached=self.line.breaker.closed)
             self._metrics.keep(self._store)
+            self._batches.keep()
             self._store.set_meta(LAST_STATS, canonical_json(self._stats.to_json()))
             message = self.line.message if failed else None
             self._store.set_meta(

@@ -9,13 +9,15 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from erp_offline_sync.engine.errors import MessageTooLarge, UnreadableMessage
 from erp_offline_sync.engine.model import Gap, Instant, Json, Reply, Wire
 from erp_offline_sync.engine.values import FRAMEWORK_FIELDS
+from erp_offline_sync.testing.model_companion import ModelCompanion
 
 __all__ = ["Fault", "ModelCentral", "refusal"]
 
@@ -70,11 +72,22 @@ class ModelCentral:
     """(doctype, name) → key of the request that made it; a rename takes it along."""
     probes: int = 0
     deadline: float = 60.0
+    has_companion: bool = False
+    """Whether the app is installed there; may change while a branch is at work."""
     _late: list[tuple[datetime, str, Wire]] = field(default_factory=list)
     _queued: dict[tuple[str, str], tuple[datetime, int]] = field(default_factory=dict)
     """(doctype, name) → when it is moved, and to which docstatus; it is locked until then."""
+    _late_pushes: list[tuple[datetime, bytes]] = field(default_factory=list)
     _count: int = 0
     _tick: int = 0
+
+    def __post_init__(self) -> None:
+        self.companion = ModelCompanion(
+            rest=self.apply,
+            look=self._look,
+            wall_clock=self._wall_clock,
+            user=self.user,
+        )
 
     # the port
 
@@ -125,6 +138,33 @@ class ModelCentral:
         self.probes += 1
         return self._read() or _ok({"message": self.user})
 
+    def capabilities(self) -> Reply:
+        refused = self._read() or self._no_companion()
+        return refused or _ok(self.companion.capabilities())
+
+    def push(self, data: bytes) -> Reply:
+        self.arrive()
+        if not self.online:
+            return _UNREACHABLE
+        if self.answers_all is not None:
+            return self.answers_all
+        missing = self._no_companion()
+        if missing is not None:
+            return missing
+        fault = self.faults.pop(0) if self.faults else None
+        if fault is None:
+            return self._pushed(data)
+        if fault.late is not None:
+            self._late_pushes.append((self.clock_now() + timedelta(seconds=fault.late), data))
+        if fault.reply is not None and not fault.applies:
+            return fault.reply
+        answers = [self._pushed(data) for _ in range(fault.copies)]
+        return fault.reply or answers[0]
+
+    def receipts(self, origin: str, keys: Sequence[str]) -> Reply:
+        refused = self._read() or self._no_companion()
+        return refused or _ok(self.companion.receipts(keys))
+
     def instant(self, wall_clock: str) -> Instant | None:
         try:
             at = datetime.fromisoformat(wall_clock).replace(tzinfo=timezone.utc)
@@ -165,6 +205,10 @@ class ModelCentral:
         self._late = [each for each in self._late if each[0] > now]
         for _, key, wire in due:
             self.apply(wire, key)
+        pushes = [data for at, data in self._late_pushes if at <= now]
+        self._late_pushes = [each for each in self._late_pushes if each[0] > now]
+        for data in pushes:
+            self._pushed(data)
 
     def apply(self, wire: Wire, key: str) -> Reply:
         """The answer to a request that arrives; may be called again with the same bytes, as a network may."""
@@ -195,6 +239,22 @@ class ModelCentral:
                     for each in self.documents.get(other, {}).values():
                         if name in _linked(each, path):
                             yield other, str(each["name"])
+
+    def _look(self, doctype: str, name: str) -> Json | None:
+        return copy.deepcopy(self.documents.get(doctype, {}).get(name))
+
+    def _wall_clock(self) -> str:
+        return _wall(self.clock_now())
+
+    def _no_companion(self) -> Reply | None:
+        return None if self.has_companion else refusal(417, "ValidationError")
+
+    def _pushed(self, data: bytes) -> Reply:
+        try:
+            return self.companion.push(data)
+        except UnreadableMessage as why:
+            status = 413 if isinstance(why, MessageTooLarge) else 400
+            return refusal(status, type(why).__name__)
 
     def _read(self) -> Reply | None:
         self.arrive()

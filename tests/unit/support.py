@@ -340,12 +340,14 @@ def a_branch(
     central: Callable[[Callable[[], datetime]], ModelCentral] | None = None,
     unique: Iterable[tuple[str, str]] = (),
     note: MemoryNote | None = None,
+    companion: bool = False,
 ) -> Branch:
     """`documents`: other ones than those that the saves are written to, such as none at all."""
     clock = FrozenClock()
     store = MemoryStore(clock.now)
     there = (central or ModelCentral)(clock.now)
     there.unique = dict(unique)
+    there.has_companion = companion
     there.links = {"Sale": {"customer": "Customer"}}
     here, events, registry, control = StrictDocuments(), RecordedEvents(), HookRegistry(), StopFlag()
     ports = ports_around(

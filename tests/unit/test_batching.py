@@ -72,24 +72,31 @@ def test_one_that_spoils_every_push_is_alone_after_log2_n_steps(count: int) -> N
 def test_what_is_under_suspicion_goes_with_nothing_else() -> None:
     batching = Batching(size=10).spoilt(["a", "b", "c"])
     assert batching.groups == (("a", "b"), ("c",))
-    assert batching.chosen(["a", "x", "b", "c"]) == ["a", "b"]
-    assert batching.chosen(["x", "a", "y", "c"]) == ["x", "y"]
-    assert batching.chosen(["c", "x"]) == ["c"]
+    assert batching.chosen(["a", "x", "b", "c", "y"]) == ["x", "y"]
+    assert batching.chosen(["a", "b", "c"]) == ["a", "b"]
+    assert batching.chosen(["c", "b"]) == ["c"]
     assert batching.chosen([]) == []
 
 
 def test_what_failed_alone_goes_alone() -> None:
     batching = Batching(size=10)
-    assert batching.chosen(["a", "b"], {"a"}) == ["a"]
-    assert batching.chosen(["b", "a", "c"], {"a"}) == ["b", "c"]
+    assert batching.chosen(["a", "b", "c"], {"a"}) == ["b", "c"]
+    assert batching.chosen(["a", "b"], {"a", "b"}) == ["a"]
+    assert batching.spoilt(["a", "b"]).chosen(["a", "b"], {"a"}) == ["b"]
 
 
 def test_no_more_go_together_than_the_size_says() -> None:
     assert Batching(size=2).chosen(names(5)) == ["r0", "r1"]
-    assert Batching(size=2, groups=(("r0", "r1", "r2"),)).chosen(names(5)) == ["r0", "r1"]
+    assert Batching(size=2, groups=(("r0", "r1", "r2"),)).chosen(names(3)) == ["r0", "r1"]
+
+
+def test_what_is_too_large_for_something_on_the_way_makes_later_pushes_smaller() -> None:
+    batching = Batching(size=10).too_large(1_000_000)
+    assert batching.most_bytes == 500_000
+    assert batching.too_large(1000).most_bytes == 64 * 1024
 
 
 def test_it_is_kept_as_json() -> None:
-    batching = Batching(size=7).spoilt(names(3))
+    batching = Batching(size=7).spoilt(names(3)).too_large(1_000_000)
     assert Batching.from_json(json.loads(json.dumps(batching.to_json())), size=10) == batching
     assert Batching.from_json(None, size=10) == Batching(size=10)

@@ -1,0 +1,316 @@
+"""Many requests delivered at once, through the companion at the central.
+
+Only requests that wait for nothing open are in a batch, no two of one document: they are independent of each other.
+One commit marks all of them as sent; each outcome is recorded by the rules of a single answer. Where no answer came
+all of them are In Doubt, and asked by receipt. A push that is refused or lost as a whole although the central is
+well goes again in halves (batching.py); alone in a push, a request is booked as a single answer would be.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from .answers import Answers
+from .batching import LARGEST, Batching
+from .booking import Booking, Result
+from .classify import Outcome, Verdict
+from .companion import Companion
+from .errors import CentralUnavailable
+from .identity import canonical_json
+from .line import Line
+from .model import Operation, Readiness, Request, Status
+from .ports import Ports
+from .preparation import Preparation
+from .push import Capabilities, Limits, PushAnswer, packed
+from .pushed import can_be_pushed, outcome_of
+from .transitions import move
+
+__all__ = ["BATCHING", "NEXT_NUMBER", "Batches", "Delivered"]
+
+BATCHING = "batching"
+NEXT_NUMBER = "next_number"
+_RECORDED_AT_ONCE = 50
+_TOO_LARGE = 413
+_PERHAPS_IN_PART = frozenset({Verdict.SERVER_ERROR, Verdict.CONTENTION})
+"""Every request is a transaction of its own: those before the error may have had their effect."""
+_DESTINATIONS = frozenset({Verdict.NOT_SENT, Verdict.NOT_NOW, Verdict.CREDENTIALS})
+"""Nothing of the push was looked at, and not for what is in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """What became of one request of a batch. `outcome` None: nothing was sent for it."""
+
+    request: Request
+    result: Result
+    outcome: Outcome | None = None
+
+
+class Batches:
+    """Delivers claimed requests in pushes.
+
+    `renew` prolongs the run's lease, and raises LeaseLost without one; `interrupted` tells that the run shall end.
+    """
+
+    def __init__(
+        self,
+        ports: Ports,
+        line: Line,
+        companion: Companion,
+        preparation: Preparation,
+        answers: Answers,
+        booking: Booking,
+        *,
+        renew: Callable[[], None],
+        interrupted: Callable[[], bool],
+    ) -> None:
+        self._ports = ports
+        self._store = ports.store
+        self._line = line
+        self._companion = companion
+        self._preparation = preparation
+        self._answers = answers
+        self._booking = booking
+        self._renew = renew
+        self._interrupted = interrupted
+        self._batching = self._kept = Batching(size=ports.config.sync_batch_size)
+
+    def load(self) -> None:
+        """How pushes went in earlier runs; what is ended or gone since is under no suspicion."""
+        with self._store.transaction():
+            text = self._store.get_meta(BATCHING)
+            kept = Batching.from_json(
+                json.loads(text) if text else None, size=self._ports.config.sync_batch_size
+            )
+            names = [name for group in kept.groups for name in group]
+            self._batching = self._kept = kept.cleared([name for name in names if not self._is_open(name)])
+
+    def _is_open(self, request_id: str) -> bool:
+        request = self._store.get(request_id)
+        return request is not None and request.closed_at is None
+
+    def keep(self) -> None:
+        """For the next run, in the caller's transaction; nothing where it stands there already."""
+        if self._batching == self._kept:
+            return
+        self._kept = self._batching
+        self._store.set_meta(BATCHING, canonical_json(self._batching.to_json()))
+
+    @property
+    def size(self) -> int:
+        return self._batching.size
+
+    def chosen(self, due: Sequence[Request]) -> list[Request]:
+        """Which of the due requests go in one push; the first alone where it cannot be pushed."""
+        if due and not can_be_pushed(due[0]):
+            return [due[0]]
+        fit: dict[str, Request] = {}
+        lines: set[str] = set()
+        for request in due:
+            if can_be_pushed(request) and request.line not in lines:
+                fit[request.id] = request
+                lines |= {request.line} if request.line else set()
+        alone = {name for name, request in fit.items() if _failed_alone(request)}
+        return [fit[name] for name in self._batching.chosen(list(fit), alone)]
+
+    def deliver(self, batch: Sequence[Request], capabilities: Capabilities) -> Iterator[Delivered]:
+        """Push what was claimed; what is not sent in the end goes back. Yields after each commit."""
+        ready: list[Request] = []
+        number = self._next_number()
+        for place, request in enumerate(batch):
+            try:
+                prepared = self._preparation.prepare(request, number=number)
+            except CentralUnavailable as trouble:
+                result = self._booking.look_failed(request.id, trouble.outcome)
+                yield Delivered(request=request, result=result)
+                if not self._line.usable():
+                    self._booking.unclaim([*ready, *batch[place + 1 :]])
+                    return
+                continue
+            if isinstance(prepared, Result):
+                yield Delivered(request=request, result=prepared)
+                continue
+            number = max(number, (prepared.number or 0) + 1)
+            ready.append(prepared)
+        while ready and self._line.usable() and not self._interrupted():
+            going, data = self._fitting(ready, capabilities.limits)
+            ready = ready[len(going) :]
+            yield from self._pushed(going, data, number, capabilities)
+        self._booking.unclaim(ready)
+
+    # before the push
+
+    def _next_number(self) -> int:
+        with self._store.transaction():
+            return int(self._store.get_meta(NEXT_NUMBER) or 1)
+
+    def _fitting(self, ready: Sequence[Request], limits: Limits) -> tuple[list[Request], bytes]:
+        """As many of the first requests as one push may hold, and its bytes. One alone may be too large, which
+        whatever takes it will say."""
+        with self._store.transaction():
+            lowest = self._store.lowest_number()
+        going = list(ready[: limits.max_requests])
+        most = min(limits.max_bytes, self._batching.most_bytes or limits.max_bytes)
+        while True:
+            numbers = [request.number or 0 for request in going]
+            text = self._companion.text_of(going, min([*numbers, lowest or numbers[0]]))
+            fits = len(text.encode()) <= limits.max_inflated_bytes
+            data = packed(text) if fits or len(going) == 1 else b""
+            if len(going) == 1 or (fits and len(data) <= most):
+                return going, data
+            going = going[: len(going) // 2]
+
+    def _mark(self, going: Sequence[Request], number: int) -> list[Request]:
+        """All of them as sent, in one commit."""
+        marked = []
+        with self._store.transaction():
+            self._renew()
+            self._store.set_meta(NEXT_NUMBER, str(number))
+            now = self._store.now()
+            for request in going:
+                sent = move(request, Status.IN_FLIGHT, sent_at=now, sends=request.sends + 1, refused=False)
+                self._booking.save(sent)
+                marked.append(sent)
+        return marked
+
+    # the push
+
+    def _pushed(
+        self, going: Sequence[Request], data: bytes, number: int, capabilities: Capabilities
+    ) -> Iterator[Delivered]:
+        marked = self._mark(going, number)
+        began = self._ports.clock.monotonic()
+        reply = self._ports.central.push(data)
+        seconds = self._ports.clock.monotonic() - began
+        outcome, answer = self._companion.read_push(reply, [request.key for request in marked])
+        if answer is None:
+            yield from self._refused_whole(marked, outcome, len(data))
+            return
+        looked_at = len(answer.outcomes)
+        self._batching = self._batching.cleared([request.id for request in marked[:looked_at]]).measured(
+            sent=len(marked),
+            looked_at=looked_at,
+            seconds=seconds,
+            most=min(LARGEST, capabilities.limits.max_requests),
+        )
+        if looked_at:
+            self._line.answered()
+        else:
+            self._line.trip(
+                Outcome(verdict=Verdict.NOT_NOW, message="The central got to none of the requests")
+            )
+        yield from self._recorded(marked[:looked_at], answer)
+        self._unlooked(marked[looked_at:])
+
+    def _recorded(self, marked: Sequence[Request], answer: PushAnswer) -> Iterator[Delivered]:
+        """Each outcome by its own rules; those that only close a request in one commit for many."""
+        self._renew()
+        together: list[tuple[Request, Outcome]] = []
+        for request, told in zip(marked, answer.outcomes, strict=True):
+            outcome = outcome_of(told, request.operation)
+            if _only_closes(request, outcome):
+                together.append((request, outcome))
+                if len(together) < _RECORDED_AT_ONCE:
+                    continue
+            yield from self._closed(together)
+            together = []
+            if not _only_closes(request, outcome):
+                yield self._one(request, outcome)
+        yield from self._closed(together)
+
+    def _closed(self, together: Sequence[tuple[Request, Outcome]]) -> Iterator[Delivered]:
+        if not together:
+            return
+        with self._store.transaction():
+            self._renew()
+            done = [
+                Delivered(request=request, result=self._answers.record(request, outcome), outcome=outcome)
+                for request, outcome in together
+            ]
+        yield from done
+
+    def _one(self, request: Request, outcome: Outcome) -> Delivered:
+        self._renew()
+        try:
+            result = self._answers.record(request, outcome)
+        except CentralUnavailable as trouble:
+            # What the outcome means could not be looked up. Where it had its effect the receipt will tell.
+            applied = outcome.verdict is Verdict.APPLIED
+            result = self._booking.look_failed(request.id, trouble.outcome, doubt=applied)
+        return Delivered(request=request, result=result, outcome=outcome)
+
+    def _unlooked(self, requests: Sequence[Request]) -> None:
+        """As if they had not been sent. What was never looked at is made anew when it goes."""
+        with self._store.transaction():
+            for request in requests:
+                unsent = replace(request, sends=request.sends - 1)
+                if unsent.sends == 0:
+                    unsent = replace(unsent, sent_at=None, wire=None)
+                self._booking.save(move(unsent, Status.PENDING, readiness=Readiness.READY))
+
+    # the push as a whole
+
+    def _refused_whole(self, marked: Sequence[Request], outcome: Outcome, size: int) -> Iterator[Delivered]:
+        """No outcome of any request: whose fault it is decides what becomes of them."""
+        if outcome.effect_unknown or outcome.verdict in _PERHAPS_IN_PART:
+            yield from self._lost(marked, replace(outcome, verdict=Verdict.UNANSWERED, effect_unknown=True))
+        elif outcome.verdict in _DESTINATIONS:
+            tried = None if outcome.verdict is Verdict.NOT_SENT else marked[0].id
+            self._line.trip(outcome, request_id=tried)
+            self._unlooked(marked)
+        elif outcome.status != _TOO_LARGE and self._companion.ask() is None:
+            # There is no companion any more: they go by plain REST.
+            self._unlooked(marked)
+        elif outcome.verdict is Verdict.CONFIGURATION:
+            self._line.trip(outcome, request_id=marked[0].id)
+            self._unlooked(marked)
+        else:
+            yield from self._spoilt(marked, outcome, size)
+
+    def _lost(self, marked: Sequence[Request], outcome: Outcome) -> Iterator[Delivered]:
+        """Sent and not answered: all In Doubt."""
+        if len(marked) == 1:
+            yield self._one(marked[0], outcome)
+            return
+        well = outcome.retry_after is None and self._line.probe()
+        if outcome.retry_after is not None:
+            self._line.trip(outcome, request_id=marked[0].id)
+        if well:
+            self._halve(marked)
+        with self._store.transaction():
+            for request in marked:
+                noted = self._booking.noted(request, outcome)
+                doubted = move(noted, Status.IN_DOUBT, readiness=Readiness.READY, next_retry_at=None)
+                self._booking.save(doubted)
+        for request in marked:
+            yield Delivered(request=request, result=Result.NONE, outcome=outcome)
+
+    def _spoilt(self, marked: Sequence[Request], outcome: Outcome, size: int) -> Iterator[Delivered]:
+        """Refused for what one of them is: in halves, until it is alone."""
+        if len(marked) == 1:
+            self._batching = self._batching.cleared([marked[0].id])
+            yield self._one(marked[0], outcome)
+            return
+        if outcome.status == _TOO_LARGE:
+            self._batching = self._batching.too_large(size)
+        self._halve(marked)
+        self._unlooked(marked)
+
+    def _halve(self, marked: Sequence[Request]) -> None:
+        self._batching = self._batching.spoilt([request.id for request in marked])
+        with self._store.transaction():
+            self.keep()
+
+
+def _failed_alone(request: Request) -> bool:
+    """It was unanswered when it was the only one."""
+    return request.unanswered > 0
+
+
+def _only_closes(request: Request, outcome: Outcome) -> bool:
+    """Nothing is looked up and nobody asked: an applied request with its document."""
+    return outcome.verdict is Verdict.APPLIED and (
+        outcome.document is not None or request.operation in (Operation.DELETE, Operation.CALL)
+    )

@@ -1,0 +1,129 @@
+"""The same app at the central, where it is installed: what it can do, a push, and the receipts it keeps.
+
+What it said of itself is kept between runs, and asked again every so often and when something about it failed; so a
+central that gets a companion, or loses it, is noticed. Where there is none, requests go by plain REST.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from .classify import Outcome, Verdict, classify
+from .errors import CentralUnavailable, UnreadableMessage
+from .identity import canonical_json
+from .model import Json, Operation, Reply, Request
+from .origin import Origin
+from .ports import Ports
+from .push import (
+    Capabilities,
+    PushAnswer,
+    Receipt,
+    capabilities_body,
+    parse_answer,
+    parse_capabilities,
+    parse_receipts,
+    push_text,
+)
+
+__all__ = ["COMPANION", "Companion", "kept_capabilities"]
+
+COMPANION = "companion"
+_ASKED_EVERY = timedelta(minutes=10)
+_SAYS_NO = frozenset({Verdict.REFUSED, Verdict.REFUSED_AT_ONCE, Verdict.MISSING, Verdict.CONFIGURATION})
+"""The central answers, and has no such method, or not for us."""
+_IDENTITY = frozenset({"OriginOfAnother", "OriginCloned", "OriginRestored"})
+"""Refusals of the branch as a whole, which a person has to look at."""
+
+
+def kept_capabilities(text: str | None) -> Capabilities | None:
+    """What the companion last said of itself, as it is kept; None where there is none, or it was never asked."""
+    kept = json.loads(text) if text else {}
+    return parse_capabilities(kept["said"]) if kept.get("said") else None
+
+
+class Companion:
+    """One destination's. `sender` answers who this run sends as; None: nothing may be pushed."""
+
+    def __init__(self, ports: Ports, sender: Callable[[], Origin | None]) -> None:
+        self._ports = ports
+        self._store = ports.store
+        self._sender = sender
+
+    def capabilities(self) -> Capabilities | None:
+        """What it can do, asked where that is not known or too long ago; None: go by plain REST."""
+        if self._sender() is None:
+            return None
+        with self._store.transaction():
+            text, now = self._store.get_meta(COMPANION), self._store.now()
+        kept: Json = json.loads(text) if text else {}
+        if kept and abs(now - datetime.fromisoformat(kept["asked_at"])) < _ASKED_EVERY:
+            return kept_capabilities(text)
+        return self.ask()
+
+    def ask(self) -> Capabilities | None:
+        """Ask it now. Where no proper answer comes, what is known stays: the next request will tell."""
+        outcome, message = self._read(self._ports.central.capabilities())
+        said: Capabilities | None = None
+        if outcome.verdict is Verdict.APPLIED:
+            try:
+                said = parse_capabilities(message)
+            except UnreadableMessage:
+                said = None  # another version, or something else that answers: plain REST goes all the same
+        elif outcome.verdict not in _SAYS_NO:
+            with self._store.transaction():
+                return kept_capabilities(self._store.get_meta(COMPANION))
+        with self._store.transaction():
+            kept = {
+                "asked_at": self._store.now().isoformat(),
+                "said": None if said is None else capabilities_body(said),
+            }
+            self._store.set_meta(COMPANION, canonical_json(kept))
+        return said
+
+    def text_of(self, requests: Sequence[Request], low_water: int) -> str:
+        """The text of a push of these prepared requests."""
+        sender = self._sender()
+        assert (
+            sender is not None
+        )  # without one there are no capabilities, and nothing is prepared to be pushed
+        items = [request.wire.body or "" for request in requests if request.wire is not None]
+        return push_text(
+            origin=sender.id,
+            run=sender.run,
+            low_water=low_water,
+            language=self._ports.language,
+            seconds=self._ports.central.deadline,
+            items=items,
+        )
+
+    def read_push(self, reply: Reply, keys: Sequence[str]) -> tuple[Outcome, PushAnswer | None]:
+        """The outcome of a push as a whole; with APPLIED the answer for each request."""
+        outcome, message = self._read(reply)
+        if outcome.exc_type in _IDENTITY:
+            return Outcome(
+                verdict=Verdict.CONFIGURATION, message=outcome.message, status=outcome.status
+            ), None
+        if outcome.verdict is not Verdict.APPLIED:
+            return outcome, None
+        try:
+            return outcome, parse_answer(message, keys)
+        except UnreadableMessage as why:
+            return Outcome(verdict=Verdict.UNANSWERED, effect_unknown=True, message=str(why)), None
+
+    def receipts(self, keys: Sequence[str]) -> dict[str, Receipt]:
+        """What it knows of requests with these keys. Raises CentralUnavailable."""
+        sender = self._sender()
+        reply = self._ports.central.receipts(sender.id if sender else "", keys)
+        outcome, message = self._read(reply)
+        if outcome.verdict is not Verdict.APPLIED:
+            raise CentralUnavailable(outcome)
+        try:
+            return parse_receipts(message, keys)
+        except UnreadableMessage as why:
+            raise CentralUnavailable(Outcome(verdict=Verdict.NOT_NOW, message=str(why))) from why
+
+    def _read(self, reply: Reply) -> tuple[Outcome, object]:
+        outcome = classify(reply, Operation.CALL)
+        return outcome, reply.body.get("message") if outcome.verdict is Verdict.APPLIED else None
