@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from .classify import Outcome, Verdict, classify
 from .errors import CentralUnavailable, UnreadableMessage
-from .identity import canonical_json
+from .identity import canonical_json, fingerprint
 from .model import Json, Operation, Reply, Request
 from .origin import Origin
 from .ports import Ports
@@ -30,6 +30,7 @@ from .push import (
 __all__ = ["COMPANION", "Companion", "kept_capabilities"]
 
 COMPANION = "companion"
+_NAME_LENGTH = 140
 _ASKED_EVERY = timedelta(minutes=10)
 _SAYS_NO = frozenset({Verdict.REFUSED, Verdict.REFUSED_AT_ONCE, Verdict.MISSING, Verdict.CONFIGURATION})
 """The central answers, and has no such method, or not for us."""
@@ -50,6 +51,7 @@ class Companion:
         self._ports = ports
         self._store = ports.store
         self._sender = sender
+        self._run_key: tuple[int, str] | None = None
 
     def capabilities(self) -> Capabilities | None:
         """What it can do, asked where that is not known or too long ago; None: go by plain REST."""
@@ -85,18 +87,25 @@ class Companion:
     def text_of(self, requests: Sequence[Request], low_water: int) -> str:
         """The text of a push of these prepared requests."""
         sender = self._sender()
-        assert (
-            sender is not None
-        )  # without one there are no capabilities, and nothing is prepared to be pushed
+        assert sender is not None  # it has capabilities, so somebody sends
         items = [request.wire.body or "" for request in requests if request.wire is not None]
         return push_text(
             origin=sender.id,
             run=sender.run,
+            run_key=self._key_of(sender.run),
+            home=fingerprint([sender.site, sender.path]) if sender.path else None,
+            site=sender.site[:_NAME_LENGTH] or None,
             low_water=low_water,
             language=self._ports.language,
             seconds=self._ports.central.deadline,
             items=items,
         )
+
+    def _key_of(self, run: int) -> str:
+        """Made at random for each run: two branches with one identity have one number, and two keys."""
+        if self._run_key is None or self._run_key[0] != run:
+            self._run_key = (run, self._ports.ids.new_key())
+        return self._run_key[1]
 
     def read_push(self, reply: Reply, keys: Sequence[str]) -> tuple[Outcome, PushAnswer | None]:
         """The outcome of a push as a whole; with APPLIED the answer for each request."""

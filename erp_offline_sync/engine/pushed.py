@@ -235,9 +235,6 @@ _WORDS: Mapping[PushOutcome, str] = {
     "discard it.",
 }
 
-_STATUS: Mapping[str | None, int] = {"PermissionError": 403, "DuplicateEntryError": 409}
-"""The status under which plain REST answers a type that its class alone does not tell."""
-
 
 def outcome_of(result: PushResult, operation: Operation) -> Outcome:
     """What the outcome of one request of a push means."""
@@ -245,8 +242,7 @@ def outcome_of(result: PushResult, operation: Operation) -> Outcome:
     if result.outcome is PushOutcome.CONFLICT:
         default = _CONFLICTS.get(operation, default)
     body = {"exc_type": result.exc_type, "_error_message": result.message}
-    status = _STATUS.get(result.exc_type, 417)
-    said = classify(Reply(status=status, is_json=True, body=body), operation)
+    said = classify(Reply(status=result.status or 417, is_json=True, body=body), operation)
     verdict = said.verdict if result.exc_type and said.verdict in better else default
     applied = verdict is Verdict.APPLIED
     return Outcome(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from erp_offline_sync.engine.classify import Verdict, classify
 from erp_offline_sync.engine.identity import canonical_json
 from erp_offline_sync.engine.model import Json, Operation, Reply, Wire
 from erp_offline_sync.engine.outgoing import DOCSTATUS
@@ -39,18 +40,18 @@ from erp_offline_sync.engine.push import (
 __all__ = ["ModelCompanion"]
 
 _RENAME = "/api/method/frappe.client.rename_doc"
-_CONFLICTS = frozenset(
-    {
-        "TimestampMismatchError",
-        "DoesNotExistError",
-        "DuplicateEntryError",
-        "DocstatusTransitionError",
-        "UpdateAfterSubmitError",
-        "LinkExistsError",
-    }
-)
-_SOON = frozenset({"QueryDeadlockError", "QueryTimeoutError", "DocumentLockedError", "LinkValidationError"})
+_OUTCOMES = {
+    Verdict.STALE: PushOutcome.CONFLICT,
+    Verdict.MISSING: PushOutcome.CONFLICT,
+    Verdict.TAKEN: PushOutcome.CONFLICT,
+    Verdict.WRONG_STATE: PushOutcome.CONFLICT,
+    Verdict.CONFLICT: PushOutcome.CONFLICT,
+    Verdict.CONTENTION: PushOutcome.DEFERRED,
+    Verdict.NOT_NOW: PushOutcome.DEFERRED,
+}
+"""All others are rejected."""
 _STALE = Reply(status=417, is_json=True, body={"exc_type": "TimestampMismatchError"})
+_DONE = Reply(status=202, is_json=True, body={"data": "ok"})
 _GONE = Reply(status=404, is_json=True, body={"exc_type": "DoesNotExistError"})
 
 
@@ -172,15 +173,18 @@ class ModelCompanion:
 
     def _refused(self, request: PushRequest, reply: Reply) -> PushResult:
         kind = reply.body["exc_type"]
-        outcome = PushOutcome.REJECTED
-        if kind in _CONFLICTS and request.operation is not Operation.CALL:
-            outcome = PushOutcome.CONFLICT
-        elif kind in _SOON:
-            outcome = PushOutcome.DEFERRED
+        outcome = _OUTCOMES.get(classify(reply, request.operation).verdict, PushOutcome.REJECTED)
         stands = None
         if outcome is PushOutcome.CONFLICT and request.name is not None:
             stands = self.look(str(request.doctype), request.name)
-        return PushResult(id=request.id, outcome=outcome, exc_type=kind, message=kind, document=stands)
+        return PushResult(
+            id=request.id,
+            outcome=outcome,
+            status=reply.status,
+            exc_type=kind,
+            message=kind,
+            document=stands,
+        )
 
     # what plain REST says to it
 
@@ -195,7 +199,7 @@ class ModelCompanion:
             return self.rest(wire, request.id)
         current = self.look(doctype, str(name))
         if current is None:
-            return _GONE
+            return _DONE if request.operation is Operation.DELETE else _GONE
         if request.version != current["modified"] and not request.overwrite:
             return _STALE
         if any(gone_rows(current.get(table) or [], patch) for table, patch in request.rows.items()):

@@ -7,12 +7,14 @@ Faults are ordered ahead: answers that get lost, errors, a line that is down. Ev
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import re
 import socket
 import threading
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -26,6 +28,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import ZoneInfo
+
+from erp_offline_sync.engine.errors import MessageTooLarge, UnreadableMessage
+from erp_offline_sync.engine.model import Reply, Wire
+from erp_offline_sync.engine.pushed import PUSH, RECEIPTS
+from erp_offline_sync.testing.model_companion import ModelCompanion
 
 __all__ = ["API_KEY", "API_SECRET", "Call", "DocTypeRule", "Fault", "FieldRule", "Refusal", "StandInCentral"]
 
@@ -132,8 +139,8 @@ class _Answer:
 
 
 def is_write(method: str, path: str) -> bool:
-    """Requests that carry a document or a call; look-ups and probes are not."""
-    return method != "GET"
+    """Requests that carry documents or a call; look-ups and probes are not."""
+    return method != "GET" and path != RECEIPTS
 
 
 def anything(method: str, path: str) -> bool:
@@ -163,6 +170,7 @@ class StandInCentral:
         seconds_per_request: float = 0.0,
         seconds_per_document: float = 0.0,
         seed: int | None = None,
+        companion: bool = False,
     ) -> None:
         self.rules = {rule.name: rule for rule in rules}
         self.zone = zone
@@ -182,6 +190,11 @@ class StandInCentral:
         self._random = random.Random(seed)
         self._last = datetime(1970, 1, 1, tzinfo=timezone.utc)
         self._lock = threading.RLock()
+        self.has_companion = companion
+        """Whether the app is installed there as well; may change while it runs."""
+        self.companion = ModelCompanion(
+            rest=self._rest, look=self._look, wall_clock=self._wall_clock, user=user, time_zone=zone
+        )
         self._server: _Server | None = None
         # Holds the port while the server is down, so that nothing else gets it.
         self._place = socket.socket()
@@ -378,6 +391,8 @@ class StandInCentral:
                     status=413, page=_PAGE.format(status=413, title="Request Entity Too Large")
                 ), None
             user = self._user_of(authorization)
+            if self.has_companion and parts.path == PUSH:
+                return self._pushed(raw, user), _unpacked(raw)
             body = _read_body(raw)
             query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
             with self._lock:
@@ -393,6 +408,30 @@ class StandInCentral:
                 return _Answer(status=405, page=_PAGE.format(status=405, title="Method Not Allowed")), body
             return _Answer(status=refusal.status, body=_error(refusal, version=version)), body
         return _Answer(status=status, body=answered), body
+
+    def _pushed(self, raw: bytes, user: str) -> _Answer:
+        if user == "Guest":
+            raise Refusal(403, "PermissionError")
+        with self._lock:
+            try:
+                reply = self.companion.push(raw)
+            except MessageTooLarge as why:
+                raise Refusal(413, type(why).__name__, str(why)) from why
+            except UnreadableMessage as why:
+                raise Refusal(400, type(why).__name__, str(why)) from why
+        return _Answer(status=reply.status or 500, body=reply.body)
+
+    def _look(self, doctype: str, name: str) -> dict[str, Any] | None:
+        """The document as it is answered; None where there is none, or no such doctype."""
+        document = self._store.get(doctype, {}).get(name)
+        return None if document is None else _shown(deepcopy(document), self.rules[doctype])
+
+    def _rest(self, wire: Wire, key: str) -> Reply:
+        """One request of a push, as plain REST would carry it out."""
+        raw = b"" if wire.body is None else wire.body.encode()
+        token = f"token {self.api_key}:{self.api_secret}"
+        answer, _ = self._carry_out(wire.method, wire.path, raw, token)
+        return Reply(status=answer.status, is_json=answer.page is None, body=answer.body)
 
     def _user_of(self, authorization: str | None) -> str:
         if authorization is None:
@@ -458,6 +497,11 @@ class StandInCentral:
                 "frappe": {"title": "Frappe Framework", "version": "15.55.1"}
             },
         }
+        if self.has_companion and user != "Guest":
+            known["erp_offline_sync.receiver.capabilities"] = lambda: self.companion.capabilities()["message"]
+            known["erp_offline_sync.receiver.receipts"] = lambda: self.companion.receipts(values["ids"])[
+                "message"
+            ]
         if command in known:
             if user == "Guest" and command != "frappe.client.get_time_zone":
                 raise Refusal(403, "PermissionError")
@@ -846,6 +890,13 @@ def _read_body(raw: bytes) -> Any:
     if not isinstance(body, dict):
         raise Refusal(500, "AttributeError", f"'{type(body).__name__}' object has no attribute 'pop'")
     return body
+
+
+def _unpacked(raw: bytes) -> Any:
+    """What a push holds, for those who look at `calls`; None where it is none."""
+    with suppress(OSError, ValueError, EOFError, zlib.error):
+        return json.loads(gzip.decompress(raw))
+    return None
 
 
 def _parsed(value: Any) -> Any:

@@ -54,7 +54,8 @@ ROWS = [{"name": "ra", "qty": 1}, {"name": "rb", "qty": 2}]
 def test_an_outcome_means_what_the_same_answer_by_plain_rest_means(
     outcome: str, exc_type: str | None, operation: str, verdict: Verdict
 ) -> None:
-    result = PushResult(id="r", outcome=PushOutcome(outcome), exc_type=exc_type)
+    status = {"PermissionError": 403, "KeyError": 500, "AuthenticationError": 401}.get(exc_type or "")
+    result = PushResult(id="r", outcome=PushOutcome(outcome), exc_type=exc_type, status=status)
     assert outcome_of(result, Operation(operation)).verdict is verdict
 
 
