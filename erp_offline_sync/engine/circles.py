@@ -16,6 +16,7 @@ from .ordering import Placer
 from .outgoing import links_in_body
 from .paths import document_path
 from .ports import Ports
+from .pushed import is_pushed, item_values
 from .transitions import begun_anew
 
 __all__ = ["Circles", "completed_by", "left_out", "may_be_empty", "without_links"]
@@ -51,7 +52,7 @@ def left_out(request: Request) -> tuple[Link, ...]:
     """The links of a create that its bytes do not have."""
     if request.operation is not Operation.CREATE or request.wire is None or request.wire.body is None:
         return ()
-    sent = json.loads(request.wire.body)
+    sent = item_values(request) if is_pushed(request) else json.loads(request.wire.body)
     return tuple(link for link in links_in_body(request) if not _is_in(sent, link.path))
 
 

@@ -47,6 +47,17 @@ def test_a_circle_is_opened_at_the_link_that_may_be_empty_and_closed_by_a_second
     assert branch.ledger().captured == branch.ledger().applied == 2
 
 
+def test_a_circle_is_opened_and_closed_in_pushes_as_well() -> None:
+    branch = a_circle(A=FREE, B=FREE)
+    branch.central.has_companion = True
+    requests = [linked(branch, "A", "a", "b", "B"), linked(branch, "B", "b", "a", "A")]
+    assert branch.run().reason == "done"
+    assert [branch.status(each) for each in requests] == [Status.SYNCED] * 2
+    assert central(branch, "A")["other"] == central(branch, "B")["name"]
+    assert central(branch, "B")["other"] == central(branch, "A")["name"]
+    assert branch.central.delivered == []
+
+
 @pytest.mark.parametrize("bound", ["A", "B"])
 def test_the_one_that_cannot_go_without_its_link_waits_for_the_other(bound: str) -> None:
     branch = a_circle(**{"A": FREE, "B": FREE, bound: BOUND})
