@@ -15,12 +15,15 @@ from erp_offline_sync.engine.pushed import CAPABILITIES, PUSH, RECEIPTS
 
 __all__ = ["CompanionCentral"]
 
+_ASKED_SECONDS = 10.0
+"""What a companion can do is asked before the first request: a central that hangs holds it up for so long."""
+
 
 class CompanionCentral(RestCentral):
     """The port `Central`, whole. Made like a RestCentral."""
 
     def capabilities(self) -> Reply:
-        return self._call("GET", CAPABILITIES, seconds=min(PROBE_SECONDS, self._total))
+        return self._call("GET", CAPABILITIES, seconds=min(_ASKED_SECONDS, self._total))
 
     def push(self, data: bytes) -> Reply:
         return self._call("POST", PUSH, body=data, kind="application/gzip")

@@ -32,6 +32,7 @@ __all__ = ["COMPANION", "Companion", "kept_capabilities"]
 COMPANION = "companion"
 _NAME_LENGTH = 140
 _ASKED_EVERY = timedelta(minutes=10)
+_ASKED_SOON = timedelta(minutes=1)
 _SAYS_NO = frozenset({Verdict.REFUSED, Verdict.REFUSED_AT_ONCE, Verdict.MISSING, Verdict.CONFIGURATION})
 """The central answers, and has no such method, or not for us."""
 _IDENTITY = frozenset({"OriginOfAnother", "OriginCloned", "OriginRestored"})
@@ -65,20 +66,22 @@ class Companion:
         return self.ask()
 
     def ask(self) -> Capabilities | None:
-        """Ask it now. Where no proper answer comes, what is known stays: the next request will tell."""
+        """Ask it now. Where no proper answer comes, what is known stays, and is asked again soon."""
         outcome, message = self._read(self._ports.central.capabilities())
         said: Capabilities | None = None
+        known = outcome.verdict is Verdict.APPLIED or outcome.verdict in _SAYS_NO
         if outcome.verdict is Verdict.APPLIED:
             try:
                 said = parse_capabilities(message)
             except UnreadableMessage:
                 said = None  # another version, or something else that answers: plain REST goes all the same
-        elif outcome.verdict not in _SAYS_NO:
-            with self._store.transaction():
-                return kept_capabilities(self._store.get_meta(COMPANION))
         with self._store.transaction():
+            asked_at = self._store.now()
+            if not known:
+                said = kept_capabilities(self._store.get_meta(COMPANION))
+                asked_at -= _ASKED_EVERY - _ASKED_SOON
             kept = {
-                "asked_at": self._store.now().isoformat(),
+                "asked_at": asked_at.isoformat(),
                 "said": None if said is None else capabilities_body(said),
             }
             self._store.set_meta(COMPANION, canonical_json(kept))
