@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from erp_offline_sync.adapters.companion_central import CompanionCentral
+from erp_offline_sync.engine.identity import fingerprint
 from erp_offline_sync.testing.central_contract import PAPER, RULES, THING
 from erp_offline_sync.testing.companion_contract import CASES, Pushing, observe
 from erp_offline_sync.testing.model_central import ModelCentral, refusal
@@ -84,7 +85,7 @@ def behind_http(stand_in: StandInCentral) -> Iterator[CompanionCentral]:
 @pytest.fixture(params=["model", "stand-in"])
 def branch(request: pytest.FixtureRequest, behind_http: CompanionCentral) -> Pushing:
     central = a_model() if request.param == "model" else behind_http
-    return Pushing(central, origin=request.node.name[-60:])
+    return Pushing(central, origin=fingerprint(request.node.name)[:20])
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case.__name__))
