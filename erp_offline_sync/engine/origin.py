@@ -27,7 +27,8 @@ PAUSED_BY = "identity check"
 LEAP = 10_000_000
 """More runs than an original can have made since a backup whose note is lost."""
 _AT_ONCE = 200
-_FIRST = 1
+_FIRST = 0
+"""Only while the note is not there yet: nothing leaves under it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +134,9 @@ class Origins:
             with self._store.transaction():
                 origin = self._keep(self._raised(kept or noted, noted))
         self._write(origin)
+        if origin.run == _FIRST:
+            # A backup made from now on is known by its number, wherever it is restored.
+            self._settle(self._raised(origin, None))
 
     def end(self) -> None:
         """After the last request: a backup that was made during this run is older than its end."""
@@ -160,7 +164,7 @@ class Origins:
     def begin_anew(self) -> Origin:
         """This site is a copy: a branch of its own from now on. The outbox is the original's, and empty by now."""
         self._asked_about()
-        return self._settle(self._raised(None, None))
+        return self._settle(self._raised(self._raised(None, None), None))
 
     # helpers
 

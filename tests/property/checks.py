@@ -91,7 +91,9 @@ def _g1_no_undetected_duplicate(world: World) -> Iterator[str]:
         owner = world.key_owner[key]
         request = now.get(owner) or world.ended.get(owner)
         uid = world.queued.get(owner)
-        if (doctype, name) in linked or request is None or uid in world.cut or uid in renaming:
+        if (doctype, name) in linked or request is None:
+            continue
+        if uid in renaming or uid in world.cut | world.renamed_back:
             continue
         if request.status not in _MAY_BE_THERE:
             yield f"G1: {doctype} {name} was made by {owner} ({request.status.value}) and is no document of ours"
@@ -109,7 +111,7 @@ def _g2_effects_come_in_order(world: World) -> Iterator[str]:
     for key, what, _, _ in world.central.effects:
         owner = world.key_owner[key]
         uid = world.queued.get(owner)
-        if uid is None or uid in world.cut:
+        if uid is None or uid in world.cut | world.lost:
             continue
         place, before = last.get(uid, (-1, ""))
         if order[owner] < place:
@@ -201,7 +203,7 @@ def _g5_both_sides_are_equal(world: World) -> Iterator[str]:
     }
     for key, here in world.documents.all.items():
         uid = world.documents.uids[key]
-        if uid not in sent or uid in world.cut:
+        if uid not in sent or uid in world.cut | world.lost:
             continue
         document = live.get(key)
         if document is None or document.central_name is None:
@@ -241,7 +243,7 @@ def _has_links(doctype: str, field: str) -> bool:
 def _links_to_a_cut_one(world: World, doctype: str, field: str, here: dict[str, Any]) -> bool:
     """Names of documents that somebody left unequal on purpose are not compared, nor of what a merge that did
     not travel made of them."""
-    cut = set(world.cut)
+    cut = world.cut | world.lost
     for request_id, uid in world.merges.items():
         if world.ended[request_id].status is not Status.SYNCED or world.queued[request_id] in cut:
             cut.add(uid)
@@ -263,7 +265,13 @@ def _deleted_are_gone(world: World, sent: set[int | None]) -> Iterator[str]:
     }
     for document in world.store.all_documents():
         uid = lines.get(document.id)
-        if not document.deleted or uid is None or uid in alive or uid in world.cut or uid not in sent:
+        if (
+            not document.deleted
+            or uid is None
+            or uid in alive
+            or uid in world.cut | world.lost
+            or uid not in sent
+        ):
             continue
         there = world.central.documents.get(document.doctype, {})
         others = [

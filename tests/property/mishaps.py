@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from erp_offline_sync.engine.identity import canonical_json
+from erp_offline_sync.engine.line import BREAKER, kept_breaker
 from erp_offline_sync.engine.model import (
     Status,
 )
@@ -33,45 +35,71 @@ class Mishaps:
     def misanswer(self) -> None:
         """The next deliveries get a wrong answer, or the right one does not come back."""
         name = self.rng.choice(list(ANSWERS))
-        self.faults[name] += 1
         applies = name in APPLIED_ALL_THE_SAME and self.rng.random() < 0.5
         for _ in range(self.rng.choice((1, 1, 1, 3, 5))):
             self.central.faults.append(Fault(ANSWERS[name], applies=applies))
 
     def lose_answer(self) -> None:
-        self.faults["lost answer"] += 1
         self.central.faults.append(Fault(NO_ANSWER, applies=self.rng.random() < 0.6))
 
     def repeat(self) -> None:
         """The network delivers the bytes twice, and the answer is lost."""
-        self.faults["repeated delivery"] += 1
         self.central.faults.append(Fault(NO_ANSWER, applies=True, copies=2))
 
     def delay(self) -> None:
         """The bytes arrive within the time that a central may take."""
-        self.faults["late delivery"] += 1
         self.central.faults.append(Fault(NO_ANSWER, late=self.rng.choice((1, 30, 61, 100, 119))))
 
     def answer_all(self) -> None:
-        name = self.rng.choice(("401", "503", "html 502", "captive portal", "429", "html 404"))
-        self.faults[f"everything {name}"] += 1
-        self.central.answers_all = ANSWERS[name]
+        self._answer_all(
+            self.rng.choice(("401", "500", "503", "html 502", "captive portal", "429", "html 404"))
+        )
+
+    def _answer_all(self, name: str) -> None:
+        self.central.answers_all, self.central.trouble = ANSWERS[name], name
+
+    def storm(self) -> None:
+        """Every request that arrives is answered with an error of the central's own for a while."""
+        self.faults["storm"] += 1
+        self.central.faults += [Fault(ANSWERS["500"])] * self.rng.randint(10, 40)
+
+    def change_url(self) -> None:
+        """The settings name another address: one where nobody is, or one where another site answers. Saved settings
+        are tried at once."""
+        self.faults["URL changed"] += 1
+        self.central.online = self.rng.random() < 0.6
+        if self.central.online:
+            self._answer_all(self.rng.choice(("401", "html 404", "captive portal")))
+        self._settings_saved()
+
+    def _settings_saved(self) -> None:
+        with self.store.transaction():
+            breaker = kept_breaker(self.store.get_meta(BREAKER))
+            self.store.set_meta(BREAKER, canonical_json(breaker.probe_at_once().to_json()))
+        self.engine = self._new_engine()
 
     def pass_time(self) -> None:
         self.clock.advance(self.rng.choice((1, 5, 30, 90, 125, 700, 4000, 90_000)))
 
     def jump(self) -> None:
-        """The wall clock is set back; when a request was sent that is in doubt could not be told any more."""
+        """A wall clock is set back or forward, here or there; when a request was sent that is in doubt could not be
+        told any more."""
         if any(request.status in (Status.IN_DOUBT, Status.IN_FLIGHT) for request in self.open_requests()):
             return
-        self.faults["clock jump"] += 1
-        self.clock.jump(self.rng.choice((-3600, -86_400, -5)))
+        seconds = self.rng.choice((-3600, -86_400, -5, 3600, 86_400))
+        if self.rng.random() < 0.5:
+            self.faults["clock set here"] += 1
+            self.clock.jump(seconds)
+        elif not self.central.awaited:
+            self.faults["clock set at the central"] += 1
+            self.ahead_there += seconds
 
     def edit_there(self) -> None:
         found = self._there()
-        if not found:
-            return
-        doctype, name = self.rng.choice(found)
+        if found:
+            self._edit_there(*self.rng.choice(found))
+
+    def _edit_there(self, doctype: str, name: str) -> None:
         kind, document = KINDS[doctype], self.central.documents[doctype][name]
         self.faults["edited at the central"] += 1
         draw = self.rng.random()
@@ -91,6 +119,20 @@ class Mishaps:
             self.central.edit(doctype, name, items=rows)
             return
         self.central.edit(doctype, name, **{field_name: value})
+
+    def both(self) -> None:
+        """One document is changed on both sides before either hears of the other."""
+        linked = sorted(
+            (document.doctype, document.local_name, document.central_name)
+            for document in self.store.all_documents()
+            if not document.deleted
+            and (document.doctype, document.local_name) in self.documents.all
+            and document.central_name in self.central.documents.get(document.doctype, {})
+        )
+        if linked:
+            doctype, here, there = self.rng.choice(linked)
+            self._edit_there(doctype, there)
+            self.edit((doctype, here))
 
     def move_there(self) -> None:
         """Somebody at the central submits or cancels."""

@@ -26,6 +26,8 @@ _NO_ATTEMPT = {
     "DuplicateEntryError",
     "UniqueValidationError",
 }
+_LOOKED_UP = (Operation.SUBMIT, Operation.CANCEL, Operation.DELETE)
+"""Refused, these may turn out to be done already."""
 _STATE = {"DocstatusTransitionError", "UpdateAfterSubmitError", "CancelledLinkError", "LinkExistsError"}
 
 
@@ -71,6 +73,15 @@ class Answers:
         self.by_key.pop(key, None)
         self.uncertain.discard(key)
         self.looks.pop(key, None)
+
+    def forget_since(self, then: Answers) -> None:
+        """The branch knows only what it knew then: what was answered since may be booked again, or not at all."""
+        for key, answers in then.by_key.items():
+            if len(answers) >= len(self.by_key.get(key, ())):
+                self.by_key[key] = list(answers)
+        for key, looks in then.looks.items():
+            self.looks[key] = max(looks, self.looks[key])
+        self.uncertain |= self.by_key.keys()
 
     def attempts(self, key: str, operation: Operation) -> tuple[int, int]:
         """The least and the most attempts that may be booked under this key."""
@@ -121,13 +132,15 @@ def _counts(answer: _Answer, kind: str | None, operation: Operation) -> tuple[in
     status = answer.reply.status or 0
     if 200 <= status <= 299 or kind in _NO_ATTEMPT or status in (401, 408, 425, 429):
         return 0, 0
-    if kind == "LinkValidationError":
+    if kind == "LinkValidationError" or (status == 409 and kind is None):
         return 0, 1
     if kind in _STATE:
         return (1, 1) if operation is Operation.CREATE else (0, 0)
+    if status == 413:
+        return (0 if operation in _LOOKED_UP else 1), 1
     if status >= 500 or not answer.reply.is_json:
         return (1, 1) if answer.probe_good else (0, 0)
-    if kind == "ValidationError" and operation in (Operation.SUBMIT, Operation.CANCEL, Operation.DELETE):
+    if kind == "ValidationError" and operation in _LOOKED_UP:
         return 0, 1
     if kind == "TimestampMismatchError":
         return 0, 0

@@ -63,6 +63,20 @@ class People:
             for (doctype, name), key in self.central.made_by.items()
         )
 
+    def change_what_is_in_conflict(self) -> None:
+        """Somebody goes on working at a document whose conflict nobody has decided yet."""
+        found = sorted(
+            key
+            for key, uid in self.documents.uids.items()
+            if any(
+                self.queued.get(request.id) == uid
+                for request in self.open_requests()
+                if request.status is Status.CONFLICT
+            )
+        )
+        if found:
+            self.edit(self.rng.choice(found))
+
     def _linked_names(self, doctype: str) -> set[str]:
         return {
             document.central_name

@@ -25,13 +25,14 @@ from erp_offline_sync.engine.model import (
     Wire,
 )
 from erp_offline_sync.engine.values import moved_fields
-from erp_offline_sync.testing.memory_store import MemoryStore
-from erp_offline_sync.testing.model_central import ModelCentral, refusal
+from erp_offline_sync.testing.memory_store import MemoryStore, _Table
+from erp_offline_sync.testing.model_central import Fault, ModelCentral, refusal
 
 if TYPE_CHECKING:
     from .world import World
 
 Key = tuple[str, str]
+StoreState = tuple[int, list[dict[str, Any]]]
 
 __all__ = [
     "ANSWERS",
@@ -135,6 +136,9 @@ NO_ANSWER = Reply(gap=Gap.NO_ANSWER, detail="ReadTimeout")
 ANSWERS: Mapping[str, Reply] = {
     "401": refusal(401, "AuthenticationError"),
     "403": refusal(403, "PermissionError"),
+    "409": Reply(status=409, is_json=True, body={}),
+    "413": Reply(status=413, is_json=True, body={}),
+    "html 413": _HTML[413],
     "417": refusal(417, "ValidationError"),
     "429": Reply(status=429, is_json=True, body={"exc_type": "TooManyRequestsError"}, retry_after="7"),
     "500": refusal(500, "AttributeError"),
@@ -172,6 +176,13 @@ class WorldStore(MemoryStore):
         self._world.committed()
         self._world.may_die("after a commit")
 
+    def replace(self, request: Request, *, token: int | None = None) -> bool:
+        before = self._requests.get(request.id)
+        done = super().replace(request, token=token)
+        if done and token is not None and before is not None and before.lease_token != token:
+            self._world.violated(f"{request.id} was written under {token}, and {before.lease_token} has it")
+        return done
+
     def undo_with(self, undo: Callable[[], None]) -> None:
         """What joins the open transaction is taken back with it."""
         self._inside()
@@ -190,11 +201,29 @@ class WorldStore(MemoryStore):
     def requests_now(self) -> dict[str, Request]:
         return {request.id: request for request in self._requests.all()}
 
+    def state(self) -> StoreState:
+        """Everything that is committed, as a backup holds it."""
+        return self._last_seq, [dict(table._values) for table in self._tables()]
+
+    def become(self, state: StoreState) -> None:
+        """The backup is restored."""
+        self._last_seq = state[0]
+        for table, values in zip(self._tables(), state[1], strict=True):
+            for key in list(table._values):
+                table._set(key, None)
+            for key, value in values.items():
+                table._set(key, value)
+
+    def _tables(self) -> list[Any]:
+        return [value for value in vars(self).values() if isinstance(value, _Table)]
+
 
 class WorldCentral(ModelCentral):
     """The modelled central behind a line on which time passes and processes die. Its clock is its own."""
 
     world: World
+    trouble: str = ""
+    """What everything is answered with, by its name."""
 
     def deliver(self, wire: Wire, *, key: str) -> Reply:
         world = self.world
@@ -204,14 +233,14 @@ class WorldCentral(ModelCentral):
         stalled = world.chance("stall") and not world.nested
         late = stalled and world.rng.random() < 0.5
         if stalled and not late:
-            reply = super().deliver(wire, key=key)
+            reply = self._struck(wire, key)
             world.stall(key)
         else:
             if late:
                 world.stall(key)
                 # Late enough already: nothing is on its way for longer than a central may take.
                 self.faults[:1] = [replace(fault, late=None) for fault in self.faults[:1]]
-            reply = self._poisoned(wire) or super().deliver(wire, key=key)
+            reply = self._poisoned(wire) or self._struck(wire, key)
         reply = self._poisoned(wire) or reply
         world.clock.advance(self.deadline if reply.gap is Gap.NO_ANSWER else world.rng.choice((0.05, 0.3, 2)))
         world.answered(key, reply)
@@ -221,6 +250,34 @@ class WorldCentral(ModelCentral):
         world.between("on the way back")
         world.may_die("after the answer")
         return reply
+
+    @property
+    def awaited(self) -> bool:
+        """Something is on its way, or queued, for a time by its clock."""
+        return bool(self._late or self._queued)
+
+    def _struck(self, wire: Wire, key: str) -> Reply:
+        """Delivered; what befell it is counted."""
+        fault = self.faults[0] if self.faults and self.online and self.answers_all is None else None
+        reply = super().deliver(wire, key=key)
+        if fault is not None:
+            self.world.faults[_name_of(fault)] += 1
+        return reply
+
+    def arrive(self) -> None:
+        """What comes late may come after what was sent later."""
+        due = [key for at, key, _ in self._late if at <= self.clock_now()]
+        for key in due:
+            sent = max(place for place, (each, _) in enumerate(self.delivered) if each == key)
+            if sent < len(self.delivered) - 1:
+                self.world.faults["reordered delivery"] += 1
+        super().arrive()
+
+    def _read(self) -> Reply | None:
+        if self.online and self.answers_all is not None and self.trouble:
+            self.world.faults[f"everything {self.trouble}"] += 1
+            self.trouble = ""
+        return super()._read()
 
     def fetch(self, doctype: str, name: str) -> Reply:
         return self._looked(lambda: super(WorldCentral, self).fetch(doctype, name))
@@ -355,6 +412,16 @@ class BranchDocuments:
             else value
             for name, value in values.items()
         }
+
+
+def _name_of(fault: Fault) -> str:
+    if fault.copies > 1:
+        return "repeated delivery"
+    if fault.late is not None:
+        return "late delivery"
+    if fault.reply == NO_ANSWER:
+        return "lost answer"
+    return next(name for name, reply in ANSWERS.items() if reply == fault.reply)
 
 
 def refuses_poison(doctype: str, body: Json) -> Reply | None:

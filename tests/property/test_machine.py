@@ -12,9 +12,20 @@ from .checks import after_every_step, at_the_end, when_drained
 from .world import World
 
 CHOICES = st.integers(min_value=0, max_value=1000)
-FAULTS = ("misanswer", "lose answer", "repeat", "delay", "answer all", "time")
-PEOPLE = ("person", "discard", "purge", "pause", "resume")
-THERE = ("edit there", "move there", "delete there", "insert there")
+FAULTS = (
+    "misanswer",
+    "lose answer",
+    "repeat",
+    "delay",
+    "answer all",
+    "storm",
+    "change URL",
+    "time",
+    "jump",
+)
+PEOPLE = ("person", "change what is in conflict", "discard", "purge", "pause", "resume")
+BACKUPS = ("back up", "restore", "clone", "say what it is", "back up there", "restore there")
+THERE = ("edit there", "both", "move there", "delete there", "insert there")
 HERE = ("save", "submit", "cancel", "amend", "delete", "rename", "merge", "call")
 
 
@@ -51,6 +62,10 @@ class Sites(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(PEOPLE), choices=CHOICES)
     def somebody(self, name: str, choices: int) -> None:
+        self._do(name, choices)
+
+    @rule(name=st.sampled_from(BACKUPS), choices=CHOICES)
+    def with_backups(self, name: str, choices: int) -> None:
         self._do(name, choices)
 
     @rule(online=st.booleans())

@@ -27,14 +27,16 @@ from erp_offline_sync.engine.model import (
     Status,
     Strategy,
 )
+from erp_offline_sync.engine.ports import Ports
 from erp_offline_sync.engine.registry import HookRegistry
 from erp_offline_sync.engine.status import PAUSED, resume
 from erp_offline_sync.engine.sync import RunReport, SyncEngine
 from erp_offline_sync.engine.transitions import ENDS
 from erp_offline_sync.testing.clock import START, FrozenClock
-from erp_offline_sync.testing.doubles import ports_around
+from erp_offline_sync.testing.doubles import MemoryNote, ports_around
 from erp_offline_sync.testing.memory_store import MemoryStore
 
+from .backups import Backups
 from .mishaps import Mishaps
 from .oracle import Answers
 from .people import People
@@ -53,7 +55,7 @@ from .sites import (
 __all__ = ["World"]
 
 
-class World(Saves, Mishaps, People):
+class World(Saves, Mishaps, People, Backups):
     """One seed's world. `step` does one thing; `make_good`, `drain_alone` and `ask_people` bring it all to its end."""
 
     def __init__(self, seed: int) -> None:
@@ -67,8 +69,11 @@ class World(Saves, Mishaps, People):
         self.nested = False
         self.running = False
         self.dies_in: int | None = None
+        self.dies_after_answers = 0
         self.healing = False
         self.interleaves = 0.0
+        self.ahead_there = 0.0
+        """Seconds by which the central's clock was set forward."""
         self._counts: Counter[str] = Counter()
         self.store = WorldStore(self)
         self.documents = BranchDocuments(self)
@@ -77,12 +82,18 @@ class World(Saves, Mishaps, People):
         self.gone: dict[Key, int] = {}
         self.cut: set[int] = set()
         """Documents that a person or a skip left unequal on purpose."""
+        self.lost: set[int] = set()
+        """Documents that one side may know otherwise since it was restored."""
+        self.renamed_back: set[int] = set()
+        """Documents that the central may have under a former name again, or not at all."""
+        self.backup: Any = None
+        self.backup_there: Any = None
         self.merges: dict[str, int] = {}
         """Request of a merge → the document that stays."""
         self.ended: dict[str, Request] = {}
         self.key_owner: dict[str, str] = {}
         self.central = WorldCentral(
-            lambda: START + timedelta(seconds=self.clock.monotonic()),
+            lambda: START + timedelta(seconds=self.clock.monotonic() + self.ahead_there),
             unique={
                 name: kind.named_by for name, kind in KINDS.items() if kind.named_by not in (None, "name")
             },
@@ -95,6 +106,7 @@ class World(Saves, Mishaps, People):
         self.central.world = self
         self._temper()
         self.control = StopFlag()
+        self.note = None if self.standalone else MemoryNote()
         self.engine = self._new_engine()
         self._older_than_the_app()
 
@@ -137,8 +149,12 @@ class World(Saves, Mishaps, People):
         return {"resolution": answer} if answer else None
 
     def _new_engine(self, holder: str = "run") -> SyncEngine:
-        ports = ports_around(
-            self.store,
+        self.ports = self._ports(store=self.store, note=self.note)
+        return SyncEngine(self.ports, holder=f"{holder} {self.count('engine')}")
+
+    def _ports(self, *, store: WorldStore, note: MemoryNote | None) -> Ports:
+        return ports_around(
+            store,
             self.central,
             self.clock,
             seed=self.rng.getrandbits(32),
@@ -147,9 +163,8 @@ class World(Saves, Mishaps, People):
             config=self.config,
             control=self.control,
             registry=self.hooks,
+            note=note,
         )
-        self.ports = ports
-        return SyncEngine(ports, holder=f"{holder} {self.count('engine')}")
 
     def _older_than_the_app(self) -> None:
         """Documents that both sites had before: mostly the same, one another, one only here."""
@@ -269,10 +284,16 @@ class World(Saves, Mishaps, People):
 
     def answered(self, key: str, reply: Reply) -> None:
         self.answers.got(key, reply)
+        if self.dies_after_answers and not self.nested:
+            self.dies_after_answers -= 1
+            if not self.dies_after_answers:
+                self.dies_in = self.rng.randint(1, 6)
         kind = (reply.body or {}).get("exc_type") if reply.is_json else None
         if kind == "LinkValidationError":
             self.note_ends()
-        untouched = not self.cut and not self.faults["deleted at the central"] and not self.standalone
+        untouched = (
+            not self.cut | self.lost and not self.faults["deleted at the central"] and not self.standalone
+        )
         if kind == "LinkValidationError" and untouched:
             self.violated(f"G2: {self.key_owner[key]} was sent before what it links to")
 
@@ -305,9 +326,13 @@ class World(Saves, Mishaps, People):
             self.drain()
 
     def run_cut(self) -> None:
-        self.dies_in = self.rng.randint(1, 60)
+        """Killed between any two steps; often while an answer is read and recorded."""
+        if self.rng.random() < 0.5:
+            self.dies_in = self.rng.randint(1, 60)
+        else:
+            self.dies_after_answers = self.rng.randint(1, 4)
         self.drain()
-        self.dies_in = None
+        self.dies_in, self.dies_after_answers = None, 0
 
     def drain(self, **options: Any) -> RunReport | None:
         given = {
@@ -347,6 +372,7 @@ class World(Saves, Mishaps, People):
         self.central.faults.clear()
         with self.store.transaction():
             resume(self.store)
+        self.answer_what_it_is()
 
     def drain_alone(self, rounds: int = 60) -> bool:
         """Run until nothing moves any more but by a person; whether that came."""
@@ -403,18 +429,28 @@ _WEIGHTS: Mapping[str, float] = {
     "repeat": 0.7,
     "delay": 1.5,
     "answer all": 0.7,
+    "storm": 0.1,
+    "change URL": 0.3,
     "time": 5,
-    "jump": 0.1,
-    "edit there": 2.5,
+    "jump": 0.3,
+    "edit there": 2,
+    "both": 1.5,
     "move there": 0.5,
     "delete there": 0.5,
     "insert there": 0.7,
     "pause": 0.3,
     "resume": 1,
     "person": 3,
+    "change what is in conflict": 2,
     "discard": 0.2,
     "stop": 0.0,
     "purge": 0.4,
+    "back up": 0.7,
+    "restore": 0.3,
+    "clone": 0.2,
+    "back up there": 0.7,
+    "restore there": 0.3,
+    "say what it is": 0.5,
 }
 
 _STEPS: Mapping[str, Callable[[World], None]] = {
@@ -435,18 +471,28 @@ _STEPS: Mapping[str, Callable[[World], None]] = {
     "repeat": World.repeat,
     "delay": World.delay,
     "answer all": World.answer_all,
+    "storm": World.storm,
+    "change URL": World.change_url,
     "time": World.pass_time,
     "jump": World.jump,
     "edit there": World.edit_there,
+    "both": World.both,
     "move there": World.move_there,
     "delete there": World.delete_there,
     "insert there": World.insert_there,
     "pause": World.pause,
     "resume": World.resume,
     "person": World.person,
+    "change what is in conflict": World.change_what_is_in_conflict,
     "discard": World.discard_something,
     "stop": World.stop,
     "purge": World.purge,
+    "back up": World.back_up,
+    "restore": World.restore,
+    "clone": World.clone,
+    "back up there": World.back_up_there,
+    "restore there": World.restore_there,
+    "say what it is": World.answer_what_it_is,
 }
 
 _INTERLEAVED = (
@@ -460,4 +506,6 @@ _INTERLEAVED = (
     "edit there",
     "discard",
     "stop",
+    "back up",
+    "back up there",
 )

@@ -189,6 +189,25 @@ def test_moved_back_it_goes_on_by_itself(branch: Branch, note: LockedNote) -> No
     assert len(branch.names_there("Customer")) == 2
 
 
+def test_a_backup_made_during_the_first_run_asks_where_its_note_is_missing(
+    branch: Branch, note: LockedNote
+) -> None:
+    """Something may have left by then, and on another machine nothing but the number tells."""
+    branch.create("Customer", "C-1")
+    backups: list[str | None] = []
+
+    def back_up(doctype: str, body: object) -> None:
+        with branch.store.transaction():
+            backups.append(branch.store.get_meta(ORIGIN))
+
+    branch.central.rules.append(back_up)
+    branch.run()
+    with branch.store.transaction():
+        branch.store.set_meta(ORIGIN, backups[0])
+    note.text = None
+    assert Origins(branch.ports).look()[0] is Standing.ASK
+
+
 def test_nothing_is_sent_while_the_note_cannot_be_written(branch: Branch, note: LockedNote) -> None:
     branch.create("Customer", "C-1")
     note.locked = True
