@@ -16,7 +16,7 @@ from .answers import Answers
 from .batching import LARGEST, Batching
 from .booking import Booking, Result
 from .classify import Outcome, Verdict
-from .companion import Companion
+from .companion import STOPPED, Companion
 from .errors import CentralUnavailable
 from .identity import canonical_json
 from .line import Line
@@ -256,7 +256,7 @@ class Batches:
         """No outcome of any request: whose fault it is decides what becomes of them."""
         if outcome.effect_unknown or outcome.verdict in _PERHAPS_IN_PART:
             yield from self._lost(marked, replace(outcome, verdict=Verdict.UNANSWERED, effect_unknown=True))
-        elif outcome.verdict in _DESTINATIONS:
+        elif outcome.verdict in _DESTINATIONS or outcome.exc_type in STOPPED:
             tried = None if outcome.verdict is Verdict.NOT_SENT else marked[0].id
             self._line.trip(outcome, request_id=tried)
             self._unlooked(marked)

@@ -7,7 +7,9 @@ central that gets a companion, or loses it, is noticed. Where there is none, req
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from .classify import Outcome, Verdict, classify
@@ -27,16 +29,17 @@ from .push import (
     push_text,
 )
 
-__all__ = ["COMPANION", "Companion", "kept_capabilities"]
+__all__ = ["COMPANION", "STOPPED", "Companion", "kept_capabilities"]
 
 COMPANION = "companion"
 _NAME_LENGTH = 140
+_UNFIT = re.compile(r"[^A-Za-z0-9._:-]")
 _ASKED_EVERY = timedelta(minutes=10)
 _ASKED_SOON = timedelta(minutes=1)
 _SAYS_NO = frozenset({Verdict.REFUSED, Verdict.REFUSED_AT_ONCE, Verdict.MISSING, Verdict.CONFIGURATION})
 """The central answers, and has no such method, or not for us."""
-_IDENTITY = frozenset({"OriginOfAnother", "OriginCloned", "OriginRestored"})
-"""Refusals of the branch as a whole, which a person has to look at."""
+STOPPED = frozenset({"OriginOfAnother", "OriginStopped", "OriginCloned", "OriginRestored", "LatePush"})
+"""Types of refusals of the branch as a whole: nothing of it is taken until a person has looked at it."""
 
 
 def kept_capabilities(text: str | None) -> Capabilities | None:
@@ -97,7 +100,7 @@ class Companion:
             run=sender.run,
             run_key=self._key_of(sender.run),
             home=fingerprint([sender.site, sender.path]) if sender.path else None,
-            site=sender.site[:_NAME_LENGTH] or None,
+            site=_UNFIT.sub("_", sender.site)[:_NAME_LENGTH] or None,
             low_water=low_water,
             language=self._ports.language,
             seconds=self._ports.central.deadline,
@@ -113,10 +116,8 @@ class Companion:
     def read_push(self, reply: Reply, keys: Sequence[str]) -> tuple[Outcome, PushAnswer | None]:
         """The outcome of a push as a whole; with APPLIED the answer for each request."""
         outcome, message = self._read(reply)
-        if outcome.exc_type in _IDENTITY:
-            return Outcome(
-                verdict=Verdict.CONFIGURATION, message=outcome.message, status=outcome.status
-            ), None
+        if outcome.exc_type in STOPPED:
+            return replace(outcome, verdict=Verdict.CONFIGURATION), None
         if outcome.verdict is not Verdict.APPLIED:
             return outcome, None
         try:

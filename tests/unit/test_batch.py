@@ -495,8 +495,10 @@ def test_a_push_that_never_left_is_made_anew(branch: Branch) -> None:
         (refused(401, "AuthenticationError"), "credentials"),
         (refused(403, "OriginOfAnother"), "configuration"),
         (refused(409, "OriginCloned"), "configuration"),
+        (refused(409, "OriginStopped"), "configuration"),
+        (Reply(status=302, detail="text/html"), "configuration"),
     ],
-    ids=["429", "503", "401", "another", "cloned"],
+    ids=["429", "503", "401", "another", "cloned", "stopped", "redirect"],
 )
 def test_what_is_the_destinations_is_nobodys_attempt(branch: Branch, answer: Reply, reason: str) -> None:
     many(branch, 3)

@@ -20,7 +20,7 @@ from typing import Any
 
 _PORTS = (
     ("store", "erp_offline_sync.adapters.frappe_store", "Store"),
-    ("central", "erp_offline_sync.adapters.rest_central", "Central"),
+    ("central", "erp_offline_sync.adapters.companion_central", "Central"),
     ("documents", "erp_offline_sync.adapters.frappe_meta", "LocalDocuments"),
 )
 # Nothing has happened after these that was not so before, and some of them are called all the time.

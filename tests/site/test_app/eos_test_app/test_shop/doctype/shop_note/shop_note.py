@@ -64,6 +64,10 @@ def _kills_its_worker_once(note):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _always_kills_its_worker(note):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _takes_its_time(note):
     Path(note.body).touch()
     time.sleep(2)
@@ -92,6 +96,7 @@ PRANKS = {
     "deadlocks twice": _deadlocks_twice,
     "always deadlocks": _always_deadlocks,
     "kills its worker once": _kills_its_worker_once,
+    "always kills its worker": _always_kills_its_worker,
     "takes its time": _takes_its_time,
     "fails after the commit": _fails_after_the_commit,
     "breaks": _breaks,
