@@ -23,6 +23,7 @@ _API = frozenset(
         "resolve_conflict",
         "resume",
         "shutdown",
+        "undo_conflict",
     }
 )
 

@@ -165,7 +165,8 @@ def get_pending_conflicts(limit: int = 100, offset: int = 0) -> list[dict[str, A
     _readers_only()
     offset, limit = max(0, int(offset)), min(max(0, int(limit)), _CONFLICTS_AT_MOST)
     readable = (each for each in _pending() if permissions.may_read(each.resource_type, each.resource_id))
-    return [conflict_data(each) for each in islice(readable, offset, offset + limit)]
+    resolutions = _told(bootstrap.site, connected=False).engine.resolutions
+    return [resolutions.data(each) for each in islice(readable, offset, offset + limit)]
 
 
 def _pending():
@@ -183,15 +184,17 @@ def _pending():
 
 @frappe.whitelist(methods=["POST"])
 @needs_all_parameters
-def resolve_conflict(conflict_id: str, resolution: str, values: str | dict | None = None) -> dict[str, Any]:
-    """Decide a conflict: local_wins, server_wins or skip."""
+def resolve_conflict(
+    conflict_id: str,
+    resolution: str,
+    values: str | dict | None = None,
+    choices: str | dict | None = None,
+) -> dict[str, Any]:
+    """Decide a conflict: local_wins, server_wins, merge, manual or skip. Of a merge, `choices` names a side ("local" or
+    "server") for what clashes, `values` what is to stand whatever both sides have; manual needs them."""
     _readers_only()
-    store = tasks.own_store()
-    with store.transaction():
-        conflict = store.conflict(conflict_id)
-    if conflict is None:
-        frappe.throw(_("There is no conflict {0}.").format(conflict_id), frappe.DoesNotExistError)
-    _may_decide_on(conflict.resource_type, conflict.resource_id)
+    _conflict_to_decide_on(conflict_id)
+    chosen_values, sides = _object(values), _object(choices)
     try:
         chosen = Resolution(resolution)
     except ValueError:
@@ -204,9 +207,39 @@ def resolve_conflict(conflict_id: str, resolution: str, values: str | dict | Non
         chosen,
         by=frappe.session.user,
         reason=_("decided by a person"),
+        choices=sides or None,
+        values=chosen_values or None,
     )
     wakeup.enqueue_run(trigger="person")
     return conflict_data(resolved)
+
+
+@frappe.whitelist(methods=["POST"])
+@needs_all_parameters
+def undo_conflict(conflict_id: str) -> dict[str, Any]:
+    """Take a decision back, while nothing of it was sent and the document is unchanged since."""
+    _readers_only()
+    _conflict_to_decide_on(conflict_id)
+    assembled = _told(bootstrap.site, connected=False)
+    again = _told(assembled.engine.resolutions.undo, conflict_id, by=frappe.session.user)
+    return conflict_data(again)
+
+
+def _object(given):
+    not_one = _("Values and choices must be JSON objects.")
+    value = _parsed(given or "{}", not_one)
+    if not isinstance(value, dict):
+        frappe.throw(not_one, title=_("Offline sync"))
+    return value
+
+
+def _conflict_to_decide_on(conflict_id):
+    store = tasks.own_store()
+    with store.transaction():
+        conflict = store.conflict(conflict_id)
+    if conflict is None:
+        frappe.throw(_("There is no conflict {0}.").format(conflict_id), frappe.DoesNotExistError)
+    _may_decide_on(conflict.resource_type, conflict.resource_id)
 
 
 @frappe.whitelist(methods=["POST"])

@@ -46,7 +46,8 @@ from erp_offline_sync.engine.events import PROGRESS
 from erp_offline_sync.engine.listing import request_detail, request_rows
 from erp_offline_sync.engine.model import Conflict, Json, Request, Resolution, Status
 from erp_offline_sync.engine.ports import Store
-from erp_offline_sync.engine.registry import conflict_data
+from erp_offline_sync.engine.registry import conflict_data, parse_choices, parse_values
+from erp_offline_sync.engine.resolution import resolutions_of
 from erp_offline_sync.engine.sync import RunReport
 from erp_offline_sync.engine.transitions import OPEN
 from erp_offline_sync.exit_codes import DONE, NEEDS_PERSON, OFFLINE, REFUSED
@@ -755,8 +756,11 @@ def conflicts(ctx: click.Context, name: str | None, everything: bool, limit: int
             else:
                 found = store.conflicts(pending=not everything, limit=limit)
             waiting = store.count_conflicts()
-    lines = [line for conflict in found for line in _conflict_lines(conflict)]
-    _print(call, [conflict_data(each) for each in found], lines or ["No conflict waits for a person."])
+        told = [outbox.engine.resolutions.data(each) for each in found]
+    lines = [
+        line for conflict, data in zip(found, told, strict=True) for line in _conflict_lines(conflict, data)
+    ]
+    _print(call, told, lines or ["No conflict waits for a person."])
     ctx.exit(NEEDS_PERSON if waiting else DONE)
 
 
@@ -772,7 +776,7 @@ def _find_conflict(store: Store, text: str) -> Conflict:
     return found
 
 
-def _conflict_lines(conflict: Conflict) -> list[str]:
+def _conflict_lines(conflict: Conflict, data: Json) -> list[str]:
     kind = conflict.conflict_type.value
     lines = [
         click.style(f"{conflict.resource_type} {_clean(conflict.resource_id)}", bold=True) + f"  {kind}",
@@ -792,7 +796,11 @@ def _conflict_lines(conflict: Conflict) -> list[str]:
             before = f", was {_shown(base[name])}" if name in base else ""
             lines.append(f"  {name}: here {_shown(values[0])}, there {_shown(values[1])}{before}")
     if conflict.pending:
-        lines.append(f"  → erp-offline-sync resolve {conflict.id} local_wins | server_wins | skip")
+        lines += [
+            f"  both changed {_clean(clash['key'])}" for clash in (data["merge"] or {}).get("clashes", ())
+        ]
+        possible = " | ".join(each.value for each in resolutions_of(conflict.conflict_type))
+        lines.append(f"  → erp-offline-sync resolve {conflict.id} {possible}")
     return lines
 
 
@@ -806,25 +814,64 @@ def _shown(value: Any) -> str:
 
 @main.command()
 @click.argument("name")
-@click.argument("resolution", type=click.Choice(["local_wins", "server_wins", "skip"]))
+@click.argument("resolution", type=click.Choice([each.value for each in Resolution]))
+@click.option(
+    "--choice",
+    "choices",
+    multiple=True,
+    metavar="KEY=SIDE",
+    help="Of a merge: local or server, for what both sides changed. `conflicts` shows the keys.",
+)
+@click.option(
+    "--values", metavar="JSON", help='Of a merge, or manual: what is to stand, as {"field": value}.'
+)
 @click.option("--reason", default="decided by a person", help="Why; it is kept with the conflict.")
 @_by
 @_json_option
 @click.pass_obj
-def resolve(call: _Call, name: str, resolution: str, reason: str, by: str) -> None:
+def resolve(
+    call: _Call,
+    name: str,
+    resolution: str,
+    choices: tuple[str, ...],
+    values: str | None,
+    reason: str,
+    by: str,
+) -> None:
     """Decide a conflict. NAME is the conflict's, or that of a request that it holds.
 
     \b
       local_wins   your change is sent again, over what the central has now
       server_wins  the central's document stays; your change is closed
+      merge        what both sides changed is put together; --choice for what clashes
+      manual       the same, with the --values that you give
       skip         nothing is written on either side; your change is closed
     """
     with call.outbox() as outbox:
         store = outbox.ports.store
         with store.transaction():
             conflict = _find_conflict(store, name)
-        decided = outbox.engine.resolutions.apply(conflict.id, Resolution(resolution), by=by, reason=reason)
+        decided = outbox.engine.resolutions.apply(
+            conflict.id,
+            Resolution(resolution),
+            by=by,
+            reason=reason,
+            choices=parse_choices(choices) or None,
+            values=parse_values(values) or None,
+        )
     _print(call, conflict_data(decided), [f"{decided.id} {resolution}"])
+
+
+@main.command()
+@click.argument("name")
+@_by
+@_json_option
+@click.pass_obj
+def undo(call: _Call, name: str, by: str) -> None:
+    """Take the decision of a conflict back, while nothing of it was sent and nothing changed since."""
+    with call.outbox() as outbox:
+        again = outbox.engine.resolutions.undo(name, by=by)
+    _print(call, conflict_data(again), [f"{again.id} waits for a decision again"])
 
 
 @main.command()

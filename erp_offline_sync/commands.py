@@ -426,32 +426,68 @@ def resume():
 @_json
 def conflicts(limit, as_json):
     """Conflicts that wait for a person. Exits with 3 where there are any."""
-    from erp_offline_sync import tasks
-    from erp_offline_sync.engine.registry import conflict_data
+    from erp_offline_sync import bootstrap
 
-    store = tasks.own_store()
-    with store.transaction():
-        found = store.conflicts(limit=limit)
+    assembled = bootstrap.site(connected=False)
+    with assembled.ports.store.transaction():
+        found = assembled.ports.store.conflicts(limit=limit)
+    told = [assembled.engine.resolutions.data(each) for each in found]
     lines = [
-        f"{each.id}  {each.conflict_type.value:<14} {each.resource_type} {each.resource_id}\n    {each.reason or ''}"
-        for each in found
+        f"{each['name']}  {each['conflict_type']:<14} {each['resource_type']} {each['resource_id']}\n"
+        f"    {each['reason'] or ''}{_clashes(each['merge'])}"
+        for each in told
     ]
-    _print([conflict_data(each) for each in found], as_json, lines or ["No conflict waits for a person."])
+    _print(told, as_json, lines or ["No conflict waits for a person."])
     return NEEDS_PERSON if found else DONE
+
+
+def _clashes(merge):
+    """The keys that `resolve --choice` takes."""
+    keys = [clash["key"] for clash in (merge or {}).get("clashes", ())]
+    return f"\n    both changed: {', '.join(keys)}" if keys else ""
 
 
 @_command("resolve")
 @click.argument("name")
-@click.argument("resolution", type=click.Choice(["local_wins", "server_wins", "skip"]))
-def resolve(name, resolution):
-    """Decide a conflict."""
+@click.argument("resolution", type=click.Choice(["local_wins", "server_wins", "merge", "manual", "skip"]))
+@click.option(
+    "--choice",
+    "choices",
+    multiple=True,
+    metavar="KEY=SIDE",
+    help="Of a merge: local or server, for what clashes.",
+)
+@click.option(
+    "--values", metavar="JSON", help='Of a merge, or manual: what is to stand, as {"field": value}.'
+)
+def resolve(name, resolution, choices, values):
+    """Decide a conflict. What both sides changed, and under which key, `conflicts` shows."""
     from erp_offline_sync import bootstrap, wakeup
     from erp_offline_sync.engine.model import Resolution
+    from erp_offline_sync.engine.registry import parse_choices, parse_values
 
     engine = bootstrap.site(connected=False).engine
-    engine.resolutions.apply(name, Resolution(resolution), by=_by(), reason="decided by a person")
+    engine.resolutions.apply(
+        name,
+        Resolution(resolution),
+        by=_by(),
+        reason="decided by a person",
+        choices=parse_choices(choices) or None,
+        values=parse_values(values) or None,
+    )
     wakeup.enqueue_run(trigger="person")
     click.echo(f"{name} {resolution}")
+    return DONE
+
+
+@_command("undo")
+@click.argument("name")
+def undo(name):
+    """Take a decision back, while nothing of it was sent and the document is unchanged since."""
+    from erp_offline_sync import bootstrap
+
+    again = bootstrap.site(connected=False).engine.resolutions.undo(name, by=_by())
+    click.echo(f"{again.id} waits for a decision again")
     return DONE
 
 

@@ -84,6 +84,7 @@ class DoctypePolicy:
     set_values: dict = field(default_factory=dict, hash=False)
     include_derived: bool = False
     strategy: str | None = None
+    merge_clashes: str | None = None
 
 
 def policy_of(meta):
@@ -182,6 +183,7 @@ def stated_json(row):
         "set_values": json.loads(row.set_values or "{}"),
         "include_derived": bool(row.include_derived),
         "strategy": row.strategy or None,
+        "merge_clashes": row.merge_clashes or None,
     }
     return json.dumps(stated, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 

@@ -23,7 +23,7 @@ NAMES: Mapping[str, str] = {
     "CENTRAL_API_SECRET": "api_secret",
     "CENTRAL_CA_FILE": "ca_file",
     DATABASE: "database",
-    **{name.upper(): name for name in (*SETTINGS, "default_strategy", "lww_uncertain")},
+    **{name.upper(): name for name in (*SETTINGS, "default_strategy", "lww_uncertain", "merge_clashes")},
 }
 """Environment name → name of the setting."""
 

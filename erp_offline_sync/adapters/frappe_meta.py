@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import Any
 
 import frappe
+from frappe.model.meta import get_field_precision
 
 from erp_offline_sync.engine.errors import LocalRefused
 from erp_offline_sync.engine.model import FieldKind, Json, Link, Policy, Schema, Strategy
@@ -46,6 +47,9 @@ _KINDS: Mapping[str, FieldKind] = {
     "Geolocation": FieldKind.JSON,
 }
 """Every other field that holds a value is text."""
+
+_ROUNDED = frozenset({"Float", "Currency", "Percent"})
+_KEPT_DECIMALS = 9
 
 _TABLES = frozenset({"Table", "Table MultiSelect"})
 _NO_VALUE = frozenset(
@@ -111,6 +115,7 @@ def _derive(meta: Any, excluded: frozenset[str], *, outgoing: Mapping[str, Any])
     convert: dict[str, Callable[[Any], Any]] = {}
     links: dict[str, str] = {}
     dynamic: dict[str, str] = {}
+    precision: dict[str, int] = {}
     tables: dict[str, _Shape] = {}
     for field in meta.fields:
         name = field.fieldname
@@ -124,6 +129,8 @@ def _derive(meta: Any, excluded: frozenset[str], *, outgoing: Mapping[str, Any])
             continue
         fields[name] = _KINDS.get(field.fieldtype, FieldKind.TEXT)
         convert[name] = _CONVERT.get(field.fieldtype, _text)
+        if field.fieldtype in _ROUNDED:
+            precision[name] = _decimals(field)
         if field.fieldtype == "Link" and field.options:
             links[name] = field.options
         elif field.fieldtype == "Dynamic Link" and field.options:
@@ -140,9 +147,15 @@ def _derive(meta: Any, excluded: frozenset[str], *, outgoing: Mapping[str, Any])
         ),
         named_here=names_itself(meta),
         outgoing=outgoing,
+        precision=precision,
     )
     metas = (meta, *(child for shape in tables.values() for child in shape.metas))
     return _Shape(schema, convert, dynamic, tables, metas)
+
+
+def _decimals(field: Any) -> int:
+    """Decimals that a number is shown and rounded with; at most what a column of it keeps."""
+    return min(int(get_field_precision(field)), _KEPT_DECIMALS)
 
 
 def _is_synced(meta: Any, field: Any) -> bool:
@@ -276,6 +289,7 @@ class FrappePolicies:
             stated = _stated.stated_policy(frappe.get_meta(doctype)) if _exists(doctype) else None
             self._policies[doctype] = Policy(
                 strategy=Strategy(stated.strategy) if stated and stated.strategy else None,
+                merge_clashes=Strategy(stated.merge_clashes) if stated and stated.merge_clashes else None,
                 same_names=_is_local(doctype) or bool(stated and stated.same_names),
             )
         return self._policies[doctype]

@@ -501,9 +501,9 @@ class FrappeStore:
         )
         self._news[conflict.id] = ConflictNews(conflict=conflict, waited=waited)
 
-    def conflict(self, conflict_id: str) -> Conflict | None:
+    def conflict(self, conflict_id: str, *, lock: bool = False) -> Conflict | None:
         self._inside()
-        row = self._row(_CONFLICTS, CONFLICT_COLUMNS, conflict_id)
+        row = self._row(_CONFLICTS, CONFLICT_COLUMNS, conflict_id, lock=lock)
         return row_to_conflict(row) if row else None
 
     def pending_conflict(self, line: str) -> Conflict | None:

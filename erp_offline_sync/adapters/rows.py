@@ -91,6 +91,7 @@ REQUEST_COLUMNS = (
     "differences",
     "merged_into",
     "replaces",
+    "carries",
     "closed_by",
     "reason",
     "history",
@@ -125,6 +126,9 @@ CONFLICT_COLUMNS = (
     "resolution",
     "resolved_by",
     "reason",
+    "choices",
+    "result",
+    "undo",
     "times",
 )
 
@@ -193,6 +197,7 @@ def request_to_row(request: Request) -> Row:
         "differences": _json(request.differences),
         "merged_into": request.merged_into,
         "replaces": request.replaces,
+        "carries": request.carries,
         "closed_by": request.closed_by,
         "reason": request.reason,
         "history": canonical_json([_attempt_to_json(attempt) for attempt in request.history]),
@@ -257,6 +262,7 @@ def row_to_request(row: Mapping[str, Any]) -> Request:
         differences=_parse(row["differences"]),
         merged_into=row["merged_into"],
         replaces=row["replaces"],
+        carries=row["carries"],
         closed_at=times.get("closed_at"),
         closed_by=row["closed_by"],
         reason=row["reason"],
@@ -312,6 +318,9 @@ def conflict_to_row(conflict: Conflict) -> Row:
         "resolution": conflict.resolution.value if conflict.resolution else None,
         "resolved_by": conflict.resolved_by,
         "reason": conflict.reason,
+        "choices": _json(conflict.choices),
+        "result": _json(conflict.values),
+        "undo": _json(conflict.undo),
         "times": _times(
             created_at=conflict.created_at,
             local_changed_at=conflict.local_changed_at,
@@ -341,6 +350,9 @@ def row_to_conflict(row: Mapping[str, Any]) -> Conflict:
         resolved_by=row["resolved_by"],
         resolved_at=times.get("resolved_at"),
         reason=row["reason"],
+        choices=_parse(row["choices"]),
+        values=_parse(row["result"]),
+        undo=_parse(row["undo"]),
     )
 
 

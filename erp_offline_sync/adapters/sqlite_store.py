@@ -109,6 +109,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             differences TEXT,
             merged_into TEXT,
             replaces TEXT,
+            carries TEXT,
             created_at TEXT NOT NULL,
             closed_at TEXT,
             closed_by TEXT,
@@ -189,6 +190,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             resolved_by TEXT,
             resolved_at TEXT,
             reason TEXT,
+            choices TEXT,
+            result TEXT,
+            undo TEXT,
             created_at TEXT NOT NULL,
             times TEXT NOT NULL
         )
@@ -576,7 +580,7 @@ class SqliteStore:
                 f"{conflict.resource_type} {conflict.resource_id} has a pending conflict already."
             ) from error
 
-    def conflict(self, conflict_id: str) -> Conflict | None:
+    def conflict(self, conflict_id: str, *, lock: bool = False) -> Conflict | None:
         return self._conflict("WHERE name = ?", [conflict_id])
 
     def pending_conflict(self, line: str) -> Conflict | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import threading
-from collections.abc import Awaitable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
 from erp_offline_sync.engine.errors import InvalidRequest, LocalRefused
+from erp_offline_sync.engine.merge import Merged
 from erp_offline_sync.engine.model import Conflict, Gap, Instant, Json, Policy, Reply, Schema, Wire
 from erp_offline_sync.engine.registry import HookRegistry, conflict_data, read_answer
+
+from .time_limit import TookTooLong, within
 
 __all__ = ["NoCentral", "NoDocuments", "PlainPolicies", "RegisteredHooks", "StopFlag"]
 
@@ -89,41 +91,44 @@ class PlainPolicies:
         return self._schemas.get(doctype)
 
 
+HOOK_SECONDS = 10.0
+"""How long a conflict hook may run: less than what the lease has in hand beyond one delivery."""
+
+
 class RegisteredHooks:
-    """The Resolver port over the hooks registered in this process; a coroutine is awaited."""
+    """The Resolver port over the hooks registered in this process; a coroutine is awaited.
 
-    def __init__(self, registry: HookRegistry) -> None:
+    `around` is entered for each hook, and what a hook changes in its data no other hook sees.
+    """
+
+    def __init__(
+        self,
+        registry: HookRegistry,
+        *,
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+        seconds: float = HOOK_SECONDS,
+    ) -> None:
         self._registry = registry
+        self._around = around
+        self._seconds = seconds
 
-    def decide(self, conflict: Conflict) -> Mapping[str, Any] | None:
-        data = conflict_data(conflict)
+    def decide(self, conflict: Conflict, merged: Merged | None) -> Mapping[str, Any] | None:
         for hook in self._registry.hooks(conflict.resource_type):
             name = getattr(hook, "__qualname__", type(hook).__name__)
+            data = deepcopy(conflict_data(conflict, merged))
             try:
-                answer = hook(conflict.id, data)
-                if inspect.isawaitable(answer):
-                    answer = _wait_for(answer)
-                resolution = read_answer(answer)
+                with self._around():
+                    answer = within(self._seconds, hook, conflict.id, data)
+                wanted = read_answer(answer)
             except InvalidRequest as nonsense:
                 return {"error": str(nonsense), "by": name}
+            except TookTooLong:
+                return {"error": f"it ran longer than {self._seconds:g} seconds", "by": name}
             except Exception as error:
                 return {"error": f"{type(error).__name__}", "by": name}
-            if resolution is not None:
-                return {"resolution": resolution.value, "by": name}
+            if wanted is not None:
+                return {"resolution": wanted.resolution.value, "values": wanted.values, "by": name}
         return None
-
-
-def _wait_for(answer: Awaitable[Any]) -> Any:
-    async def awaited() -> Any:
-        return await answer
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(awaited())
-    # A loop runs in this thread already, as in a notebook, and cannot be entered twice.
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: asyncio.run(awaited())).result()
 
 
 class StopFlag:

@@ -15,7 +15,7 @@ from .booking import Booking, Result, with_note
 from .circles import completed_by, left_out
 from .classify import Outcome, Verdict, retry_after_seconds
 from .config import CONTENTIONS_FREE, QUEUED_WAIT, RESTAMPS, RETRY_AFTER_LIMIT, UNANSWERED_BOOKED
-from .errors import CentralUnavailable
+from .errors import CentralUnavailable, LocalRefused
 from .knowledge import Knowledge
 from .line import Line
 from .lookup import Lookup
@@ -25,6 +25,7 @@ from .outgoing import DOCSTATUS, links_in_body, row_names
 from .paths import document_path
 from .ports import Ports
 from .pushed import is_pushed, item_values, rows_arrived
+from .resolution import Resolutions
 from .transitions import begun_anew, move
 from .values import differences
 
@@ -37,9 +38,16 @@ class Answers:
     """Records what became of a request that was sent, or looked up."""
 
     def __init__(
-        self, ports: Ports, line: Line, lookup: Lookup, knowledge: Knowledge, booking: Booking
+        self,
+        ports: Ports,
+        line: Line,
+        lookup: Lookup,
+        knowledge: Knowledge,
+        booking: Booking,
+        resolutions: Resolutions,
     ) -> None:
         self._ports = ports
+        self._resolutions = resolutions
         self._store = ports.store
         self._line = line
         self._lookup = lookup
@@ -153,6 +161,30 @@ class Answers:
     ) -> Result:
         """Synced: what the central answered is what we know of the document from now on. `expected`: how it
         should stand where the answer is a later look at it, with other people's changes perhaps."""
+
+        def closed(refused: str | None) -> Result:
+            return self._closed(
+                request, event, answered, name, outcome=outcome, expected=expected, refused=refused
+            )
+
+        try:
+            return closed(None)
+        except LocalRefused as refused:
+            # The central has it all the same.
+            return closed(str(refused))
+
+    def _closed(
+        self,
+        request: Request,
+        event: str,
+        answered: Json | None,
+        name: str | None,
+        *,
+        outcome: Outcome | None,
+        expected: Json | None,
+        refused: str | None,
+    ) -> Result:
+        """One transaction. `refused`: why the branch's document did not take the result of a decision."""
         with self._store.transaction():
             now = self._store.now()
             document = self._store.document(request.line) if request.line else None
@@ -172,6 +204,8 @@ class Answers:
                 self._booking.save(move(going_on, Status.PENDING, readiness=Readiness.RECHECK))
                 self._store.release(request.id)
                 return Result.NONE
+            if request.carries and document is not None:
+                self._resolutions.arrived(request, document, answered, refused=refused)
             self._booking.save(
                 move(
                     noted,

@@ -55,7 +55,11 @@ SETTINGS: Mapping[str, Setting] = {
     "retention_days": Setting(unit="days", default=7, low=1, high=3650),
 }
 
-_CHOICES: Mapping[str, type[Enum]] = {"default_strategy": Strategy, "lww_uncertain": Resolution}
+_CHOICES: Mapping[str, tuple[Enum, ...]] = {
+    "default_strategy": tuple(Strategy),
+    "lww_uncertain": (Resolution.SERVER_WINS, Resolution.MANUAL),
+    "merge_clashes": (Strategy.LAST_WRITE_WINS, Strategy.MANUAL),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,7 @@ class Config:
     retention_days: int = SETTINGS["retention_days"].default
     default_strategy: Strategy = Strategy.LAST_WRITE_WINS
     lww_uncertain: Resolution = Resolution.SERVER_WINS
+    merge_clashes: Strategy = Strategy.LAST_WRITE_WINS
 
     @property
     def base_seconds(self) -> float:
@@ -113,13 +118,11 @@ def parse(values: Mapping[str, Any]) -> Config:
         value = values.get(name)
         if value is None or value == "":
             continue
-        allowed = [choice.value for choice in choices]
-        if name == "lww_uncertain":
-            allowed = [Resolution.SERVER_WINS.value, Resolution.MANUAL.value]
-        if value not in allowed:
+        allowed = {choice.value: choice for choice in choices}
+        if not isinstance(value, str) or value not in allowed:
             problems.append(f"{name} must be one of {', '.join(allowed)}")
             continue
-        checked[name] = choices(value)
+        checked[name] = allowed[value]
     config = Config(**checked)
     if not problems and config.max_retry_delay < config.base_retry_delay:
         problems.append("max_retry_delay must not be smaller than base_retry_delay")

@@ -81,6 +81,8 @@ class Strategy(str, Enum):
     LAST_WRITE_WINS = "Last Write Wins"
     LOCAL_WINS = "Local Wins"
     SERVER_WINS = "Server Wins"
+    FIELD_MERGE = "Field Merge"
+    """What does not clash is merged; clashes go as `merge_clashes` says."""
     MANUAL = "Manual"
 
 
@@ -220,6 +222,8 @@ class Request:
     merged_into: str | None = None
     replaces: str | None = None
     """The idempotency key that `key` took over from."""
+    carries: str | None = None
+    """The conflict whose result it takes to the central; the branch's document gets it when it arrived."""
     closed_at: datetime | None = None
     closed_by: str | None = None
     reason: str | None = None
@@ -273,6 +277,7 @@ class Conflict:
     local_data: Json | None
     """The document as it stands at the branch; None where it is deleted there."""
     base_data: Json | None
+    """What both had in common, in the branch's names."""
     server_data: Json | None
     """The document as it stands at the central; None where it is gone."""
     server_version: str | None
@@ -283,6 +288,12 @@ class Conflict:
     resolved_by: str | None = None
     resolved_at: datetime | None = None
     reason: str | None = None
+    choices: Json | None = None
+    """Of a merge: {key of what clashes: "local" or "server"}, as `merge.resolve` takes them."""
+    values: Json | None = None
+    """Of a merge: the synced fields as both sides are to have them, in the branch's names."""
+    undo: Json | None = None
+    """How its requests and its document stood before it was decided."""
 
     @property
     def pending(self) -> bool:
@@ -312,6 +323,8 @@ class Policy:
 
     strategy: Strategy | None = None
     """None: the site's default."""
+    merge_clashes: Strategy | None = None
+    """What decides what clashes in a merge: Last Write Wins or Manual; None: the site's default."""
     same_names: bool = False
     """Documents of this doctype carry the same names on both sites: links go under their own name."""
 
@@ -345,3 +358,7 @@ class Schema:
     """The branch gives such documents their name (autoname prompt and its like): a create carries it."""
     outgoing: Json = field(default_factory=dict)
     """Values that the policy sets on the way out, with each create."""
+    precision: Mapping[str, int] = field(default_factory=dict)
+    """Number field → decimals that count where two sides are merged."""
+    first_state: tuple[str, str] | None = None
+    """Field and first state of the workflow: a document is created in it, and moved by a step of its own."""

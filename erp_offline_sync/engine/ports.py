@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from .config import Config
+from .merge import Merged
 from .model import (
     Conflict,
     Document,
@@ -170,9 +171,9 @@ class LocalDocuments(Protocol):
 class Resolver(Protocol):
     """Hooks that may decide a conflict."""
 
-    def decide(self, conflict: Conflict) -> Mapping[str, Any] | None:
-        """`{"resolution": …, "by": hook's name}`; None: no hook wants it. A hook that raises or answers nonsense
-        is answered as `{"error": text}`: the conflict stays pending."""
+    def decide(self, conflict: Conflict, merged: Merged | None) -> Mapping[str, Any] | None:
+        """`{"resolution": …, "values": {…}, "by": hook's name}`; None: no hook wants it. A hook that raises, runs
+        too long or answers nonsense is answered as `{"error": text}`: the conflict stays pending."""
 
 
 class Store(Protocol):
@@ -284,8 +285,9 @@ class Store(Protocol):
     def put_conflict(self, conflict: Conflict) -> None:
         """Insert or replace by `id`. At most one pending conflict a line."""
 
-    def conflict(self, conflict_id: str) -> Conflict | None:
-        """The conflict, pending or resolved; None where there is none of that id."""
+    def conflict(self, conflict_id: str, *, lock: bool = False) -> Conflict | None:
+        """The conflict, pending or resolved; None where there is none of that id. With `lock` as it stands now, and
+        nobody else changes it before the transaction ends."""
 
     def pending_conflict(self, line: str) -> Conflict | None:
         """The one pending conflict of the line."""

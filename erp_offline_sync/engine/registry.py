@@ -5,16 +5,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .errors import InvalidRequest
+from .merge import Merged, Side, merge_data
 from .model import Conflict, Json, Resolution
 
-__all__ = ["Hook", "HookRegistry", "conflict_data", "read_answer", "same_doctype"]
+__all__ = [
+    "Answer",
+    "Hook",
+    "HookRegistry",
+    "conflict_data",
+    "parse_choices",
+    "parse_values",
+    "read_answer",
+    "same_doctype",
+]
 
 Hook = Callable[[str, Mapping[str, Any]], Any]
-"""`hook(conflict_id, conflict_data)` → `{"resolution": …}` or None; a coroutine is awaited by the caller."""
+"""`hook(conflict_id, conflict_data)` → `{"resolution": …, "values": {…}}` or None; a coroutine is awaited by the caller."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a hook wants. `values` are of a merge: {field, or key of a clash: value}, in the branch's names."""
+
+    resolution: Resolution
+    values: Json
 
 
 def _key(doctype: str) -> str:
@@ -49,8 +69,9 @@ class HookRegistry:
         return [*self._hooks.get(_key(doctype), ()), *self._hooks.get("*", ())]
 
 
-def conflict_data(conflict: Conflict) -> dict[str, Any]:
-    """What a hook, the API and the events' readers get; names are the fields' names, data are objects."""
+def conflict_data(conflict: Conflict, merged: Merged | None = None) -> dict[str, Any]:
+    """What a hook, the API and the events' readers get; names are the fields' names, data are objects. `merge` is
+    `merge.merge_data` of both sides, None where the conflict is of no document."""
     return {
         "name": conflict.id,
         "resource_id": conflict.resource_id,
@@ -69,18 +90,49 @@ def conflict_data(conflict: Conflict) -> dict[str, Any]:
         "resolved_at": conflict.resolved_at.isoformat() if conflict.resolved_at else None,
         "created_at": conflict.created_at.isoformat(),
         "reason": conflict.reason,
+        "choices": conflict.choices,
+        "values": conflict.values,
+        "merge": None if merged is None else merge_data(merged),
     }
 
 
-def read_answer(answer: Any) -> Resolution | None:
-    """The resolution a hook answered; None for "not mine". Raises InvalidRequest on anything else."""
+def parse_choices(texts: Iterable[str]) -> dict[str, str]:
+    """`["city=local", "items[ROW-1].qty=server"]` as choices of a merge. Raises InvalidRequest."""
+    choices: dict[str, str] = {}
+    for text in texts:
+        key, _, side = text.rpartition("=")
+        if not key or side not in [each.value for each in Side]:
+            raise InvalidRequest(f"A choice is KEY=local or KEY=server, not {text[:40]!r}.")
+        choices[key] = side
+    return choices
+
+
+def parse_values(text: str | None) -> dict[str, Any]:
+    """The values of a merge from JSON text; none from no text. Raises InvalidRequest."""
+    try:
+        values = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise InvalidRequest('The values are not a JSON object such as {"field": value}.')
+    return values
+
+
+def read_answer(answer: Any) -> Answer | None:
+    """What a hook answered; None for "not mine". Raises InvalidRequest on anything else."""
     if answer is None:
         return None
-    resolution: Json | Any = answer.get("resolution") if isinstance(answer, Mapping) else None
+    resolution: Any = answer.get("resolution") if isinstance(answer, Mapping) else None
     try:
-        return Resolution(resolution)
+        chosen = Resolution(resolution)
     except ValueError:
         allowed = ", ".join(choice.value for choice in Resolution)
         raise InvalidRequest(
             f"A conflict hook must answer {{'resolution': one of {allowed}}} or None, not {type(answer).__name__}."
         ) from None
+    values = answer.get("values") or {}
+    if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
+        raise InvalidRequest("The `values` that a conflict hook answers must be an object: {field: value}.")
+    if values and chosen is not Resolution.MERGE:
+        raise InvalidRequest("A conflict hook gives `values` with the resolution 'merge' alone.")
+    return Answer(resolution=chosen, values=dict(values))

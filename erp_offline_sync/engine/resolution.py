@@ -15,15 +15,20 @@ from typing import Any
 from .config import AUTOMATIC_DECISIONS_A_DAY
 from .conflict import Decision, conflict_type, decide
 from .errors import AlreadyDecided, InvalidRequest, LeaseLost, LocalRefused, NotAllowed, NotFound
+from .identity import fingerprint
+from .merge import Merged, Side, merge, resolve
 from .model import (
+    FORMER,
     Conflict,
     ConflictType,
     Document,
     Json,
+    Link,
     Operation,
     Readiness,
     Request,
     Resolution,
+    Schema,
     Status,
     Strategy,
 )
@@ -32,13 +37,16 @@ from .ordering import Placer
 from .outgoing import document_body, row_names
 from .paths import document_path
 from .ports import Ports
-from .registry import read_answer
-from .transitions import begun_anew, move
+from .registry import conflict_data, read_answer
+from .sides import Sides, common_base, known_rows, matched_rows, result_of, sides_of
+from .transitions import begun_anew, move, taken_back
 from .values import is_rows, moved_fields, synced_values
 
 __all__ = ["Resolutions", "resolutions_of"]
 
 _LOOKED_AT = 1000
+_MERGES = (Resolution.MERGE, Resolution.MANUAL)
+_MOVED_AGAIN = "The central's document was changed again after"
 _TAKEN_IN = frozenset({Status.PENDING, Status.WAITING, Status.RETRY, Status.NEEDS_ATTENTION})
 
 
@@ -64,7 +72,10 @@ class Resolutions:
                 for other in (store.open_in_line(request.line) if request.line else [])
                 if other.id != request.id and other.status in _TAKEN_IN
             ]
-            conflict = self._conflict(request, later, document, server)
+            former = self._former([request, *later])
+            if former is not None:
+                request, *later = (self._as_before(each, former, document) for each in (request, *later))
+            conflict = self._conflict(request, later, document, server, former)
             current = store.get(request.id) or request
             held = replace(request, rank=min(request.rank, current.rank))
             if not store.replace(move(held, Status.CONFLICT, readiness=Readiness.READY), token=token):
@@ -74,14 +85,53 @@ class Resolutions:
             store.put_conflict(conflict)
         return conflict
 
+    def _former(self, line: list[Request]) -> Conflict | None:
+        """The conflict whose result one of them was taking along: the central's document moved again meanwhile."""
+        carried = next((request.carries for request in line if request.carries), None)
+        return self._store.conflict(carried) if carried else None
+
+    def _as_before(self, request: Request, former: Conflict, document: Document | None) -> Request:
+        """A request of a decision that did not come about, with the branch's own change once more."""
+        forms: Mapping[str, Json] = (former.undo or {}).get("requests") or {}
+        form = forms.get(request.id)
+        if form is None:
+            return request
+        if request.operation is Operation.CREATE:
+            # One that was to be kept apart, under a name that is taken as well.
+            return replace(request, carries=None)
+        if not request.carries:
+            return replace(request, body=form["body"], base=form["base"], links=_links(form))
+        local = (document and local_document(self._ports, document)) or former.local_data or {}
+        changed = dict.fromkeys(field for each in forms.values() for field in each["body"])
+        fields = [field for field in {**changed, **request.body} if field in local]
+        return replace(
+            request,
+            carries=None,
+            body={field: local[field] for field in fields},
+            base={field: (former.base_data or {}).get(field) for field in fields},
+            links=tuple(dict.fromkeys(link for each in (form, *forms.values()) for link in _links(each))),
+        )
+
     def _conflict(
-        self, request: Request, later: list[Request], document: Document | None, server: Json | None
+        self,
+        request: Request,
+        later: list[Request],
+        document: Document | None,
+        server: Json | None,
+        former: Conflict | None,
     ) -> Conflict:
         line = sorted([request, *later], key=lambda each: each.seq)
-        base = {**((document.base if document else None) or {}), **(request.base or {})}
+        schema = self._schema(request.resource_type)
+        if former is None:
+            base = common_base(self._store, document, line, server, schema)
+        else:
+            base = dict(former.base_data or {})
         local = self._local(line, document, base)
+        # One that the branch's rules kept open after the central had it is the same one still.
+        pending = self._store.pending_conflict(request.line or request.id)
+        by_person = former is not None and not _is_automatic(former)
         return Conflict(
-            id=self._ports.ids.new_key(),
+            id=pending.id if pending else self._ports.ids.new_key(),
             resource_type=request.resource_type or "",
             resource_id=(document.local_name if document else request.resource_id) or request.id,
             line=request.line or request.id,
@@ -92,8 +142,13 @@ class Resolutions:
             server_data=server,
             server_version=str(server["modified"]) if server and server.get("modified") else None,
             local_changed_at=max(each.last_change for each in line),
-            created_at=self._store.now(),
+            created_at=pending.created_at if pending else self._store.now(),
+            choices=former.choices if former else None,
+            reason=f"{_MOVED_AGAIN} {former.resolved_by} decided" if former and by_person else None,
         )
+
+    def _schema(self, doctype: str | None) -> Schema | None:
+        return self._ports.policies.schema(doctype) if doctype else None
 
     def _type(
         self, line: list[Request], document: Document | None, server: Json | None, base: Json
@@ -124,13 +179,23 @@ class Resolutions:
 
     def decide(self, conflict: Conflict) -> bool:
         """By hook, else by rule; False where it stays for a person, with the reason on it."""
+        if conflict.reason:
+            # A person decided it, and has to look again.
+            return False
         decision = self._decision(conflict)
         if decision.resolution is None:
             self._leave_pending(conflict, decision.reason)
             return False
         try:
-            self.apply(conflict.id, decision.resolution, by=decision.by, reason=decision.reason)
-        except (LocalRefused, NotAllowed) as refused:
+            self.apply(
+                conflict.id,
+                decision.resolution,
+                by=decision.by,
+                reason=decision.reason,
+                rest=decision.rest,
+                values=decision.values,
+            )
+        except (LocalRefused, NotAllowed, InvalidRequest) as refused:
             self._leave_pending(conflict, f"{decision.by} chose {decision.resolution.value}, but: {refused}")
             return False
         except Exception as error:
@@ -158,27 +223,68 @@ class Resolutions:
         if decided >= AUTOMATIC_DECISIONS_A_DAY:
             reason = f"decided automatically {decided} times within a day; a person decides now"
             return Decision(resolution=None, by="rule:limit", reason=reason)
-        answer = self._ports.resolver.decide(conflict)
+        merged = self.merged(conflict)
+        answer = self._ports.resolver.decide(conflict, merged)
         if answer is not None:
-            by = f"hook:{answer.get('by', '?')}"
-            if answer.get("error"):
-                return Decision(resolution=None, by=by, reason=f"The hook failed: {answer['error']}")
-            try:
-                resolution = read_answer(answer)
-            except InvalidRequest as nonsense:
-                return Decision(resolution=None, by=by, reason=str(nonsense))
-            if resolution is Resolution.MANUAL or resolution is Resolution.MERGE:
-                return Decision(resolution=None, by=by, reason=f"{by} left it to a person")
-            return Decision(resolution=resolution, by=by, reason=f"decided by {by}")
-        policy = self._ports.policies.policy(conflict.resource_type)
-        strategy: Strategy = policy.strategy or self._ports.config.default_strategy
+            return self._by_hook(answer)
+        policy, config = self._ports.policies.policy(conflict.resource_type), self._ports.config
+        strategy: Strategy = policy.strategy or config.default_strategy
         version = conflict.server_version
+        mergeable = (conflict.conflict_type, Resolution.MERGE) in _TABLE
         return decide(
             conflict,
             strategy=strategy,
             server_changed=self._ports.central.instant(version) if version else None,
-            uncertain=self._ports.config.lww_uncertain,
+            uncertain=config.lww_uncertain,
+            merged=merged if mergeable else None,
+            clashes=policy.merge_clashes or config.merge_clashes,
         )
+
+    def _by_hook(self, answer: Mapping[str, Any]) -> Decision:
+        by = f"hook:{answer.get('by', '?')}"
+        if answer.get("error"):
+            return Decision(resolution=None, by=by, reason=f"The hook failed: {answer['error']}")
+        try:
+            wanted = read_answer(answer)
+        except InvalidRequest as nonsense:
+            return Decision(resolution=None, by=by, reason=str(nonsense))
+        if wanted is None or wanted.resolution is Resolution.MANUAL:
+            return Decision(resolution=None, by=by, reason=f"{by} left it to a person")
+        return Decision(resolution=wanted.resolution, by=by, reason=f"decided by {by}", values=wanted.values)
+
+    # what both sides come to
+
+    def merged(self, conflict: Conflict) -> Merged | None:
+        """What both sides changed and come to, as long as it is open with how the branch's document stands now; None
+        where the conflict is of no document."""
+        with self._store.transaction():
+            sides = self._sides(self._as_now(conflict))
+        return None if sides is None else sides.merged()
+
+    def result(
+        self,
+        conflict: Conflict,
+        *,
+        choices: Mapping[str, Side | str] | None = None,
+        rest: Side | None = None,
+        values: Json | None = None,
+    ) -> Json:
+        """What a merge with these choices and values would make both sides; nothing is written. Raises as `apply`."""
+        with self._store.transaction():
+            merge_of = replace(self._as_now(conflict), resolution=Resolution.MERGE)
+            return self._with_result(merge_of, choices, rest, values).values or {}
+
+    def data(self, conflict: Conflict) -> dict[str, Any]:
+        """`registry.conflict_data` with the merge in it."""
+        return conflict_data(conflict, self.merged(conflict))
+
+    def _sides(self, conflict: Conflict) -> Sides | None:
+        document = self._store.document(conflict.line)
+        if document is None or conflict.conflict_type is ConflictType.CALL:
+            return None
+        schema = self._schema(conflict.resource_type)
+        line = self._store.open_in_line(conflict.line) if conflict.pending else []
+        return sides_of(self._store, conflict, document, line, schema)
 
     def _leave_pending(self, conflict: Conflict, reason: str) -> None:
         with self._store.transaction():
@@ -187,39 +293,93 @@ class Resolutions:
             if current is not None and current.pending:
                 self._store.put_conflict(replace(current, reason=reason))
 
+    def _two_sides(self, conflict: Conflict) -> Sides:
+        sides = self._sides(conflict)
+        if sides is None:
+            raise _not_known(conflict)
+        return sides
+
     # carrying out
 
     def apply(
-        self, conflict_id: str, resolution: Resolution, *, by: str, reason: str | None = None
+        self,
+        conflict_id: str,
+        resolution: Resolution,
+        *,
+        by: str,
+        reason: str | None = None,
+        choices: Mapping[str, Side | str] | None = None,
+        rest: Side | None = None,
+        values: Json | None = None,
     ) -> Conflict:
         """Carry a decision out, in one transaction.
 
-        Raises NotFound, AlreadyDecided (by whom), NotAllowed (no such resolution of this type) or LocalRefused.
+        Of a merge or manual: `choices` is {key of what clashes: side}, `rest` the side of what is not named, `values`
+        {field, or `table[row].field`: value} what is to stand whatever both sides have; manual needs them. Raises
+        NotFound, AlreadyDecided (by whom, when), NotAllowed (no such resolution of this type), InvalidRequest (what
+        clashes and was not chosen) or LocalRefused.
         """
         store = self._store
         with store.transaction():
-            conflict = store.conflict(conflict_id)
+            conflict = store.conflict(conflict_id, lock=True)
             if conflict is None:
                 raise NotFound(f"There is no conflict {conflict_id}.")
             if not conflict.pending:
-                how = conflict.resolution.value if conflict.resolution else "decided"
-                raise AlreadyDecided(f"{conflict.resolved_by} already decided this conflict: {how}.")
-            conflict = replace(self._taken_in(conflict), resolved_by=by)
+                raise AlreadyDecided(_decided_already(conflict))
+            conflict = replace(self._taken_in(conflict), resolved_by=by, resolution=resolution)
             carry_out = _TABLE.get((conflict.conflict_type, resolution))
             if carry_out is None:
                 raise NotAllowed(
                     f"{resolution.value} is not possible for a conflict of type {conflict.conflict_type.value}."
                 )
+            if resolution in _MERGES:
+                conflict = self._with_result(conflict, choices, rest, values)
+            elif values or choices:
+                raise InvalidRequest(
+                    f"Values and choices belong to merge and manual, not to {resolution.value}."
+                )
+            before = self._as_it_stands(conflict)
             carry_out(self, conflict)
             resolved = replace(
                 conflict,
                 resolution_status="resolved",
-                resolution=resolution,
                 resolved_at=store.now(),
                 reason=reason,
+                undo=self._with_outcome(conflict, before),
             )
             store.put_conflict(resolved)
         return resolved
+
+    def _with_result(
+        self,
+        conflict: Conflict,
+        choices: Mapping[str, Side | str] | None,
+        rest: Side | None,
+        values: Json | None,
+    ) -> Conflict:
+        if conflict.resolution is Resolution.MANUAL and not values:
+            raise InvalidRequest("A decision by hand needs the values that both sides are to have.")
+        values = values or {}
+        if self._keeps_apart(conflict, values):
+            return replace(conflict, values=dict(values))
+        sides = self._two_sides(conflict)
+        if choices is None:
+            choices = conflict.choices or {}
+        result = result_of(sides, sides.merged(), choices=choices, rest=rest, values=values)
+        kept = {key: Side(side).value for key, side in choices.items()}
+        return replace(conflict, choices=kept or None, values=result)
+
+    def _keeps_apart(self, conflict: Conflict, values: Json) -> bool:
+        """Whether the values give the branch's new document another name, or unique value, than the central's has."""
+        held = self._held(conflict)
+        if conflict.conflict_type is not ConflictType.CREATE_CREATE or not held:
+            return False
+        if held[0].operation is not Operation.CREATE:
+            return False
+        server = self._server(conflict)
+        return any(
+            field in values and values[field] != server.get(field) for field in {"name", *held[0].unique}
+        )
 
     def _taken_in(self, conflict: Conflict) -> Conflict:
         """With what was saved since it was found: all open requests of its document, and how that stands now."""
@@ -229,15 +389,37 @@ class Resolutions:
         for request in self._store.open_in_line(conflict.line):
             if request.status in _TAKEN_IN:
                 self._store.replace(move(request, Status.CONFLICT, readiness=Readiness.READY))
-        line = self._held(conflict)
-        if not line:
+        return self._as_now(conflict)
+
+    def _as_now(self, conflict: Conflict) -> Conflict:
+        """An open conflict with the document as it stands here now, and with what its open requests were made from."""
+        if conflict.conflict_type is ConflictType.CALL or not conflict.pending:
             return conflict
         document = self._store.document(conflict.line)
-        base = conflict.base_data or {}
+        conflict = self._after_arrival(conflict, document)
+        line = sorted(self._store.open_in_line(conflict.line), key=lambda each: each.seq)
+        if not line:
+            return conflict
+        base = dict(conflict.base_data or {})
+        for request in line:
+            base = {**(request.base or {}), **base}
         return replace(
             conflict,
-            conflict_type=self._type(line, document, conflict.server_data, base),
+            conflict_type=self._type(line, document, conflict.server_data, conflict.base_data or {}),
             local_data=self._local(line, document, base),
+            base_data=base or None,
+        )
+
+    def _after_arrival(self, conflict: Conflict, document: Document | None) -> Conflict:
+        """One whose result the central has already, and the branch refused: what the central answered last counts."""
+        first = self._store.get(conflict.local_request_id)
+        if document is None or (first is not None and first.status is not Status.SYNCED):
+            return conflict
+        return replace(
+            conflict,
+            server_data=document.base,
+            server_version=document.version,
+            local_data=local_document(self._ports, document),
         )
 
     def _held(self, conflict: Conflict) -> list[Request]:
@@ -251,7 +433,7 @@ class Resolutions:
     def _document(self, conflict: Conflict) -> Document:
         document = self._store.document(conflict.line)
         if document is None:
-            raise NotAllowed(f"{conflict.resource_type} {conflict.resource_id} is not known any more.")
+            raise _not_known(conflict)
         return document
 
     def _server(self, conflict: Conflict) -> Json:
@@ -271,32 +453,33 @@ class Resolutions:
         return known
 
     def _send_again(self, request: Request, **changes: Any) -> None:
-        again = begun_anew(request, self._ports.ids.new_key(), resource_version=None, **changes)
+        changes = {"resource_version": None, "carries": None, **changes}
+        again = begun_anew(request, self._ports.ids.new_key(), **changes)
         self._store.replace(move(again, Status.PENDING, readiness=Readiness.RECHECK))
 
     def _decided(self, conflict: Conflict) -> None:
-        now = self._store.now()
         for request in self._held(conflict):
-            self._store.replace(
-                move(
-                    request,
-                    Status.DECIDED,
-                    closed_at=now,
-                    closed_by=conflict.resolved_by,
-                    reason=f"conflict {conflict.id}",
-                )
+            self._end(
+                request, Status.DECIDED, closed_by=conflict.resolved_by, reason=f"conflict {conflict.id}"
             )
-            self._store.set_links(request.id, request.seq, ())
-            self._store.release(request.id)
+
+    def _end(self, request: Request, status: Status, **changes: Any) -> None:
+        self._store.replace(move(request, status, closed_at=self._store.now(), **changes))
+        self._store.set_links(request.id, request.seq, ())
+        self._store.release(request.id)
 
     def _write_local(self, conflict: Conflict, document: Document, *, keep: frozenset[str]) -> None:
         """Give the branch's document the central's synced values, but for the fields in `keep`."""
+        server = self._server(conflict)
+        theirs = in_local_names(self._store, server, self._schema(document.doctype), document.rows)
+        self._write(document, theirs, server, keep=keep)
+
+    def _write(self, document: Document, theirs: Json, server: Json, *, keep: frozenset[str]) -> None:
+        """`theirs` is what is to stand here, `server` the central's document whose rows they are."""
         current = local_document(self._ports, document)
         if current is None:
             return
-        schema = self._ports.policies.schema(document.doctype)
-        server = self._server(conflict)
-        theirs = in_local_names(self._store, server, schema, document.rows)
+        schema = self._schema(document.doctype)
         # A field that it is named by follows the name, which stays what it is here.
         keep |= {
             field
@@ -307,14 +490,13 @@ class Resolutions:
         values = {field: theirs[field] for field in differing if field in theirs and field not in keep}
         if values:
             self._ports.documents.write(document.doctype, document.local_name, values)
-            self._match_rows(conflict, document)
+            self._match_rows(document, server)
 
-    def _match_rows(self, conflict: Conflict, document: Document) -> None:
+    def _match_rows(self, document: Document, server: Json) -> None:
         """Know the rows that were just written here as those of the central that they are."""
         after = local_document(self._ports, document) or {}
-        schema = self._ports.policies.schema(document.doctype)
-        ours = in_central_names(self._store, synced_values(after, schema), schema)
-        rows = row_names(ours, self._server(conflict), document.rows)
+        schema = self._schema(document.doctype)
+        rows = matched_rows(self._store, after, server, schema, document.rows)
         self._store.put_document(replace(document, rows=rows))
 
     def _left_different(self, conflict: Conflict) -> None:
@@ -337,7 +519,7 @@ class Resolutions:
         """The branch's changes go again, under the version that they were decided against."""
         server = self._server(conflict)
         document = self._take_over(self._document(conflict), server, conflict.server_version)
-        held = self._held(conflict)
+        held = self._waiting(conflict)
         if conflict.local_data is not None:
             changed_here = frozenset(field for request in held for field in request.body)
             self._write_local(conflict, document, keep=changed_here)
@@ -363,6 +545,278 @@ class Resolutions:
             base[table] = [{**row, "name": ours.get(str(row["name"]), row["name"])} for row in theirs]
         self._store.put_document(replace(document, rows=rows))
         return base
+
+    def _waiting(self, conflict: Conflict) -> list[Request]:
+        """The held requests, where something is to be sent."""
+        held = self._held(conflict)
+        if not held:
+            raise NotAllowed(
+                "The central has this already, and nothing waits to be sent: it is only here that it differs."
+            )
+        return held
+
+    def _both_become(self, conflict: Conflict) -> None:
+        """The central gets the result; when it has accepted, so does the branch's document (`arrived`)."""
+        if self._keeps_apart(conflict, conflict.values or {}):
+            self._kept_apart(conflict)
+            return
+        held, sides = self._waiting(conflict), self._two_sides(conflict)
+        server, result = self._server(conflict), conflict.values or {}
+        sides = sides.matched(sides.merged())
+        theirs = sides.server or {}
+        document = self._take_over(self._document(conflict), server, conflict.server_version, rows=sides.rows)
+        moved = sides.moved(result)
+        is_step = {
+            each.id: each.apart or each.operation not in (Operation.CREATE, Operation.UPDATE) for each in held
+        }
+        carrier = next((each for each in held if not is_step[each.id]), held[0])
+        steps = [each for each in held if is_step[each.id] and each is not carrier]
+        local = sides.local or {}
+
+        def share(request: Request) -> dict[str, Any]:
+            """What is left of a step: where the result is another than the branch's, the result."""
+            if request.operation is Operation.RENAME:
+                return dict(request.body)
+            taken = set(moved_fields({**local, **result}, {**result, **local}, sides.schema))
+            return {
+                field: result[field] if field in taken else value
+                for field, value in request.body.items()
+                if field in moved
+            }
+
+        bodies = {each.id: share(each) for each in steps}
+        stepped = {
+            field for each in steps if each.operation is not Operation.RENAME for field in bodies[each.id]
+        }
+        own = share(carrier) if is_step[carrier.id] else {}
+        body = {**{field: result[field] for field in moved if field not in stepped}, **own}
+        submits = carrier.operation is Operation.CREATE and bool(carrier.body.get("docstatus"))
+        operation = Operation.SUBMIT if submits else carrier.operation
+        operation = Operation.UPDATE if operation is Operation.CREATE else operation
+        sends = bool(body) or operation is not Operation.UPDATE
+        known: dict[str, Any] = dict(theirs)
+        for request in held:
+            if request is carrier and sends:
+                self._send_again(
+                    carrier,
+                    operation=operation,
+                    method="PUT",
+                    path=document_path(document.doctype, document.central_name),
+                    body=body,
+                    base={field: known.get(field) for field in body},
+                    links=self._links(body, sides.schema, held),
+                    carries=conflict.id,
+                )
+                known.update(body)
+            elif request in steps and (bodies[request.id] or request.operation is not Operation.UPDATE):
+                step = bodies[request.id]
+                base = None if request.operation is Operation.RENAME else {f: known.get(f) for f in step}
+                self._send_again(request, body=step, base=base)
+                known.update(step)
+            elif sends:
+                self._end(request, Status.MERGED, merged_into=carrier.id)
+            else:
+                reason = f"conflict {conflict.id}"
+                self._end(request, Status.DECIDED, closed_by=conflict.resolved_by, reason=reason)
+        if not sends:
+            # Nothing of it travels: there is no answer to wait for.
+            self._write(document, result, server, keep=frozenset())
+
+    def _links(self, body: Json, schema: Schema | None, held: list[Request]) -> tuple[Link, ...]:
+        """What the body links to, and what the central's document links to until it arrives."""
+        known = [link for request in reversed(held) for link in request.links]
+        former = [link for link in known if link.path.startswith(FORMER)]
+        return tuple(dict.fromkeys((*document_links(body, schema, known), *former)))
+
+    def _kept_apart(self, conflict: Conflict) -> None:
+        """Another document than the central's: created there under the name, or unique value, that it is given."""
+        first, *rest = self._held(conflict)
+        values = conflict.values or {}
+        unknown = [field for field in values if field != "name" and field not in first.body]
+        if unknown:
+            raise InvalidRequest(f"{', '.join(unknown)} is no field of the document that is created.")
+        self._send_again(
+            first,
+            body={**first.body, **values},
+            unique={field: values.get(field, value) for field, value in first.unique.items()},
+            carries=conflict.id,
+        )
+        for request in rest:
+            self._send_again(request)
+
+    def arrived(
+        self, request: Request, document: Document, answered: Json | None, *, refused: str | None
+    ) -> None:
+        """The central has the result of a decision: the branch's document gets it too, with what was changed here
+        since on top. Inside the transaction that records the answer; raises LocalRefused. `refused`: why it was
+        refused, so that the conflict opens once more, until a person closes it."""
+        conflict = self._store.conflict(request.carries or "")
+        if conflict is None:
+            return
+        if refused is None:
+            self._bring_here(conflict, request, document, answered or document.base or {})
+            return
+        self._store.put_conflict(
+            replace(
+                conflict,
+                resolution_status="pending",
+                conflict_type=ConflictType.UPDATE_UPDATE,
+                resolution=None,
+                resolved_at=None,
+                resolved_by=None,
+                local_request_id=request.id,
+                local_data=local_document(self._ports, document),
+                server_data=answered or document.base,
+                server_version=document.version,
+                undo=None,
+                reason=f"The central has what {conflict.resolved_by} decided, but here: {refused}",
+            )
+        )
+
+    def _bring_here(self, conflict: Conflict, request: Request, document: Document, server: Json) -> None:
+        current = local_document(self._ports, document)
+        if current is None:
+            return
+        schema, result = self._schema(document.doctype), conflict.values or {}
+        rows = known_rows(document.rows, server)
+        theirs = {**result, **in_local_names(self._store, server, schema, rows)}
+        # What a later step of the same decision takes along is not there yet.
+        forms = (conflict.undo or {}).get("requests") or {}
+        for step in self._store.open_in_line(document.id):
+            if step.id in forms and step.id != request.id:
+                theirs |= {field: result[field] for field in step.body if field in result}
+        merged = merge(conflict.local_data, current, theirs, schema)
+        values = resolve(merged, {}, Side.LOCAL) or {}
+        known, named = replace(document, rows=rows), {**server, "name": document.central_name}
+        try:
+            self._write(known, values, named, keep=frozenset())
+        except LocalRefused:
+            raise
+        except Exception as error:
+            # Whatever goes wrong inside a document's save is that document's, and not the outbox's.
+            raise LocalRefused(f"saving it failed ({type(error).__name__})") from error
+
+    # taking a decision back
+
+    def undo(self, conflict_id: str, *, by: str) -> Conflict:
+        """The conflict waits for a decision again, and everything stands as it stood before it was decided.
+
+        While nothing of the decision was sent, and the document is unchanged since. Raises NotFound, NotAllowed with
+        the reason why not, or LocalRefused.
+        """
+        store = self._store
+        with store.transaction():
+            conflict = store.conflict(conflict_id, lock=True)
+            if conflict is None:
+                raise NotFound(f"There is no conflict {conflict_id}.")
+            if conflict.pending:
+                raise NotAllowed("This conflict is not decided.")
+            before = conflict.undo
+            if before is None or conflict.resolution is None:
+                raise NotAllowed("How it stood before was not kept, so that it cannot be taken back.")
+            document = store.document(conflict.line)
+            requests = self._to_take_back(conflict, before["requests"])
+            if document is not None and before.get("document"):
+                self._refuse_changed(conflict, document, before)
+                self._write_back(conflict, document)
+                store.put_document(replace(document, **before["document"]))
+            for request in requests:
+                form = before["requests"][request.id]
+                store.replace(taken_back(request, **_from_form(form)))
+                lines = {link.line for link in _links(form) if link.line and link.line != request.line}
+                store.set_links(request.id, request.seq, lines)
+            how = conflict.resolution.value
+            again = replace(
+                conflict,
+                resolution_status="pending",
+                resolution=None,
+                resolved_by=None,
+                resolved_at=None,
+                values=None,
+                undo=None,
+                reason=f"{by} took back what {conflict.resolved_by} decided: {how}",
+            )
+            store.put_conflict(again)
+        return again
+
+    def _to_take_back(self, conflict: Conflict, forms: Mapping[str, Json]) -> list[Request]:
+        self._placer.place_all()
+        store, requests = self._store, []
+        for request_id, form in forms.items():
+            request = store.get(request_id)
+            if request is None:
+                raise NotAllowed("Its requests were deleted since, as old ones are.")
+            ended = request.status in (Status.DECIDED, Status.MERGED)
+            if request.status is Status.IN_FLIGHT or (request.sends and not ended):
+                raise NotAllowed("What was decided has been sent to the central.")
+            if request.last_change.isoformat() != form["changed"]:
+                raise NotAllowed("The document was changed again here since.")
+            requests.append(request)
+        known = set(forms)
+        is_call = conflict.conflict_type is ConflictType.CALL
+        if not is_call and any(other.id not in known for other in store.open_in_line(conflict.line)):
+            raise NotAllowed("The document was changed again here since.")
+        return requests
+
+    def _refuse_changed(self, conflict: Conflict, document: Document, before: Json) -> None:
+        if [document.version, document.central_name, document.deleted] != before["after"]:
+            raise NotAllowed("The central has answered about this document since.")
+        if self._print_of(document) != before["here"]:
+            raise NotAllowed("The document was changed again here since.")
+
+    def _write_back(self, conflict: Conflict, document: Document) -> None:
+        """The branch's document as it was; it is called in its own name, deleted or not."""
+        documents, schema = self._ports.documents, self._schema(document.doctype)
+        current, was = local_document(self._ports, document), conflict.local_data
+        if was is None:
+            if current is not None:
+                documents.delete(document.doctype, document.local_name)
+        elif current is None:
+            values = {**synced_values(was, schema), "docstatus": _docstatus(was)}
+            documents.restore(document.doctype, document.local_name, values)
+        else:
+            if _docstatus(current) != _docstatus(was):
+                raise NotAllowed(
+                    "The decision submitted or cancelled the document here, which cannot be taken back."
+                )
+            values = synced_values(was, schema)
+            differing = moved_fields({**values, **synced_values(current, schema)}, values, schema)
+            if differing:
+                documents.write(
+                    document.doctype,
+                    document.local_name,
+                    {field: values[field] for field in differing if field in values},
+                )
+
+    def _as_it_stands(self, conflict: Conflict) -> dict[str, Any]:
+        """What `undo` needs, before anything is done."""
+        document = self._store.document(conflict.line)
+        kept: dict[str, Any] = {"requests": {each.id: _to_form(each) for each in self._held(conflict)}}
+        if document is not None:
+            kept["document"] = {
+                "central_name": document.central_name,
+                "version": document.version,
+                "base": document.base,
+                "rows": dict(document.rows),
+                "deleted": document.deleted,
+            }
+        return kept
+
+    def _with_outcome(self, conflict: Conflict, before: dict[str, Any]) -> Json:
+        """And what it stands as afterwards, by which a later change is seen."""
+        document = self._store.document(conflict.line)
+        if document is None:
+            return before
+        after = [document.version, document.central_name, document.deleted]
+        return {**before, "after": after, "here": self._print_of(document)}
+
+    def _print_of(self, document: Document) -> str:
+        current = local_document(self._ports, document)
+        return fingerprint(
+            None if current is None else synced_values(current, self._schema(document.doctype))
+        )
+
+    # the rest of the table
 
     def _server_here(self, conflict: Conflict) -> None:
         """The values first: what is submitted does not take them any more."""
@@ -393,11 +847,8 @@ class Resolutions:
         self._store.put_document(replace(document, central_name=None, version=None, base=None, rows={}))
         held = self._held(conflict)
         first, *rest = held
-        now = self._store.now()
         for request in rest:
-            self._store.replace(move(request, Status.MERGED, merged_into=first.id, closed_at=now))
-            self._store.set_links(request.id, request.seq, ())
-            self._store.release(request.id)
+            self._end(request, Status.MERGED, merged_into=first.id)
         known = [link for request in reversed(held) for link in request.links]
         self._send_again(
             first,
@@ -420,12 +871,11 @@ class Resolutions:
     def _restored_here(self, conflict: Conflict) -> None:
         server = self._server(conflict)
         document = self._take_over(self._document(conflict), server, conflict.server_version, deleted=False)
-        schema = self._ports.policies.schema(document.doctype)
-        values = in_local_names(self._store, server, schema, document.rows)
+        values = in_local_names(self._store, server, self._schema(document.doctype), document.rows)
         self._ports.documents.restore(
             document.doctype, document.local_name, {**values, "docstatus": _docstatus(server)}
         )
-        self._match_rows(conflict, document)
+        self._match_rows(document, server)
         self._decided(conflict)
 
     def _create_becomes_update(self, conflict: Conflict) -> None:
@@ -475,6 +925,47 @@ class Resolutions:
             self._send_again(request)
 
 
+def _to_form(request: Request) -> dict[str, Any]:
+    """A held request, as far as a decision changes it."""
+    return {
+        "operation": request.operation.value,
+        "method": request.method,
+        "path": request.path,
+        "body": request.body,
+        "base": request.base,
+        "unique": request.unique,
+        "links": [[link.path, link.doctype, link.name, link.line] for link in request.links],
+        "resource_version": request.resource_version,
+        "carries": request.carries,
+        "changed": request.last_change.isoformat(),
+    }
+
+
+def _from_form(form: Json) -> dict[str, Any]:
+    kept = {name: value for name, value in form.items() if name != "changed"}
+    return {**kept, "operation": Operation(form["operation"]), "links": _links(form)}
+
+
+def _links(form: Json) -> tuple[Link, ...]:
+    return tuple(
+        Link(path=path, doctype=doctype, name=name, line=line) for path, doctype, name, line in form["links"]
+    )
+
+
+def _is_automatic(conflict: Conflict) -> bool:
+    return (conflict.resolved_by or "").startswith(("rule:", "hook:"))
+
+
+def _not_known(conflict: Conflict) -> NotAllowed:
+    return NotAllowed(f"{conflict.resource_type} {conflict.resource_id} is not known any more.")
+
+
+def _decided_already(conflict: Conflict) -> str:
+    how = conflict.resolution.value if conflict.resolution else "closed"
+    when = f" at {conflict.resolved_at:%Y-%m-%d %H:%M} UTC" if conflict.resolved_at else ""
+    return f"{conflict.resolved_by} already decided this conflict{when}: {how}."
+
+
 def _merges(request: Request) -> bool:
     return request.operation is Operation.RENAME and bool(request.body.get("merge"))
 
@@ -493,6 +984,11 @@ _CarryOut = Callable[[Resolutions, Conflict], None]
 _TABLE: Mapping[tuple[ConflictType, Resolution], _CarryOut] = {
     (ConflictType.UPDATE_UPDATE, Resolution.LOCAL_WINS): Resolutions._over_server,
     (ConflictType.UPDATE_UPDATE, Resolution.SERVER_WINS): Resolutions._server_here,
+    **{
+        (kind, resolution): Resolutions._both_become
+        for kind in (ConflictType.UPDATE_UPDATE, ConflictType.CREATE_CREATE)
+        for resolution in (Resolution.MERGE, Resolution.MANUAL)
+    },
     (ConflictType.UPDATE_DELETE, Resolution.LOCAL_WINS): Resolutions._made_anew,
     (ConflictType.UPDATE_DELETE, Resolution.SERVER_WINS): Resolutions._deleted_here,
     (ConflictType.DELETE_UPDATE, Resolution.LOCAL_WINS): Resolutions._over_server,

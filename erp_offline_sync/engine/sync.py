@@ -66,7 +66,7 @@ class SyncEngine:
         self.resolutions = Resolutions(ports)
         self._booking = Booking(ports, self.line, self.resolutions)
         knowledge = Knowledge(ports, lookup, self._booking)
-        self._answers = Answers(ports, self.line, lookup, knowledge, self._booking)
+        self._answers = Answers(ports, self.line, lookup, knowledge, self._booking, self.resolutions)
         self._preparation = Preparation(ports, lookup, knowledge, self._booking, self._answers)
         self._doubts = Doubts(ports, self._booking, self._answers, lookup, self._preparation)
         self._placer = Placer(ports.store, ports.ids)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import NotAllowed
-from .model import Request, Status
+from .model import Readiness, Request, Status
 
-__all__ = ["ALLOWED", "ENDS", "LEDGER_COLUMN", "OPEN", "Ledger", "begun_anew", "ledger", "move"]
+__all__ = ["ALLOWED", "ENDS", "LEDGER_COLUMN", "OPEN", "Ledger", "begun_anew", "ledger", "move", "taken_back"]
 
 ENDS = frozenset({Status.SYNCED, Status.MERGED, Status.DECIDED, Status.DISCARDED})
 OPEN = frozenset(Status) - ENDS
@@ -133,6 +133,21 @@ def move(request: Request, status: Status, **changes: Any) -> Request:
     if status is not Status.IN_FLIGHT:
         changes = {"lease_token": None, **changes}
     return replace(request, status=status, **changes)
+
+
+_TAKEN_BACK = frozenset({Status.PENDING, Status.WAITING, Status.DECIDED, Status.MERGED})
+
+
+def taken_back(request: Request, **changes: Any) -> Request:
+    """Held by its conflict once more, because the decision is undone: the one way out of an end, for what had no
+    effect since. Raises NotAllowed."""
+    if request.status not in _TAKEN_BACK:
+        raise NotAllowed(f"{request.id} is {request.status.value}: it went on since the decision.")
+    free: dict[str, Any] = {"waits_for": None, "waits_why": None, "merged_into": None, "reason": None}
+    ended: dict[str, Any] = {"closed_at": None, "closed_by": None}
+    return replace(
+        request, **{**free, **ended, "status": Status.CONFLICT, "readiness": Readiness.READY, **changes}
+    )
 
 
 _ANEW: Mapping[str, Any] = {

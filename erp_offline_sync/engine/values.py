@@ -70,6 +70,8 @@ def _time(value: str) -> str | None:
 
 
 def _parsed(value: Any) -> Any:
+    if value == "":
+        return None
     if isinstance(value, str):
         try:
             return json.loads(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +43,7 @@ class MemoryDocuments:
         self._rows = 0
 
     def current(self, doctype: str, name: str) -> Json | None:
-        return self.documents.get((doctype, name))
+        return deepcopy(self.documents.get((doctype, name)))
 
     def write(self, doctype: str, name: str, values: Json) -> None:
         self.documents[doctype, name].update(self._named(values))

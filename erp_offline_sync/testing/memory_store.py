@@ -321,7 +321,7 @@ class MemoryStore:
             )
         self._conflicts.put(conflict.id, rows.row_to_conflict(rows.conflict_to_row(conflict)))
 
-    def conflict(self, conflict_id: str) -> Conflict | None:
+    def conflict(self, conflict_id: str, *, lock: bool = False) -> Conflict | None:
         self._inside()
         return self._conflicts.get(conflict_id)
 

@@ -40,7 +40,7 @@ def decide(*hooks: Any, doctype: str = "Sales Invoice") -> Any:
     registry = HookRegistry()
     for hook in hooks:
         registry.register(doctype, hook)
-    return RegisteredHooks(registry).decide(CONFLICT)
+    return RegisteredHooks(registry).decide(CONFLICT, None)
 
 
 def answers(value: Any) -> Any:
@@ -88,7 +88,7 @@ async def waits(conflict_id: str, data: Any) -> Any:
 
 
 def test_a_coroutine_is_awaited() -> None:
-    assert decide(waits) == {"resolution": "server_wins", "by": "waits"}
+    assert decide(waits) == {"resolution": "server_wins", "values": {}, "by": "waits"}
 
 
 def test_a_coroutine_is_awaited_inside_a_running_loop_too() -> None:
@@ -97,7 +97,7 @@ def test_a_coroutine_is_awaited_inside_a_running_loop_too() -> None:
     async def program() -> Any:
         return decide(waits)
 
-    assert asyncio.run(program()) == {"resolution": "server_wins", "by": "waits"}
+    assert asyncio.run(program()) == {"resolution": "server_wins", "values": {}, "by": "waits"}
 
 
 def raises(conflict_id: str, data: Any) -> Any:
@@ -124,12 +124,39 @@ def test_a_hook_that_answers_nonsense_is_told_what_to_answer(nonsense: Any) -> N
     assert "resolution" not in decision
 
 
+def test_a_hook_that_runs_too_long_decides_nothing() -> None:
+    def runs(conflict_id: str, data: Any) -> None:
+        while True:
+            pass
+
+    registry = HookRegistry()
+    registry.register("*", runs)
+    decision = RegisteredHooks(registry, seconds=0.05).decide(CONFLICT, None)
+    assert decision is not None
+    assert "longer than 0.05 seconds" in decision["error"]
+
+
+def test_what_a_hook_does_to_its_data_no_other_hook_sees() -> None:
+    def spoils(conflict_id: str, data: Any) -> None:
+        data["local_data"].clear()
+
+    seen: list[Any] = []
+    decide(spoils, lambda conflict_id, data: seen.append(data["local_data"]))
+    assert seen == [{"total": 5}]
+    assert CONFLICT.local_data == {"total": 5}
+
+
+def test_a_hook_may_merge_with_values() -> None:
+    decision = decide(answers({"resolution": "merge", "values": {"total": 12}}))
+    assert (decision["resolution"], decision["values"]) == ("merge", {"total": 12})
+
+
 def test_an_object_can_be_a_hook() -> None:
     class Decider:
         def __call__(self, conflict_id: str, data: Any) -> Any:
             return {"resolution": "skip"}
 
-    assert decide(Decider()) == {"resolution": "skip", "by": "Decider"}
+    assert decide(Decider()) == {"resolution": "skip", "values": {}, "by": "Decider"}
 
 
 # the rest

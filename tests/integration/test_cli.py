@@ -57,7 +57,8 @@ def commands() -> list[str]:
 
 def test_the_commands_are_those_promised() -> None:
     promised = (
-        "enqueue run status list show conflicts resolve retry discard pause resume purge metrics doctor demo"
+        "enqueue run status list show conflicts resolve undo retry discard pause resume purge metrics "
+        "doctor demo"
     )
     assert sorted(commands()) == sorted(promised.split())
 
@@ -265,7 +266,8 @@ def test_a_conflict_is_shown_field_by_field(till: Till) -> None:
     assert "waiting, 1 need a person" in till("run", code=3)
     printed = till("conflicts", code=3)
     assert 'description: here "here", there "there"' in printed
-    assert "local_wins | server_wins | skip" in printed
+    assert "both changed description" in printed
+    assert "local_wins | server_wins | merge | manual | skip" in printed
     (conflict,) = till.json("conflicts", code=3)
     assert (conflict["conflict_type"], conflict["resolution_status"]) == ("update_update", "pending")
     assert till.json("conflicts", request, code=3) == [conflict]
@@ -276,6 +278,61 @@ def test_a_conflict_is_shown_field_by_field(till: Till) -> None:
     result = till.call("resolve", conflict["name"], "local_wins")
     assert result.exit_code == 1
     assert "already decided" in result.stderr
+
+
+def both_changed(till: Till) -> tuple[str, str]:
+    """The central's name of a document that both sides changed, and the conflict's."""
+    till.env["DEFAULT_STRATEGY"] = "Manual"
+    name = till.central.insert("ToDo", {"description": "before", "priority": "Low"})["name"]
+    seen = str((till.central.document("ToDo", name) or {})["modified"])
+    till.central.edit("ToDo", name, {"description": "there", "priority": "High"})
+    till.enqueue("PUT", f"{TODO}/{name}", {"description": "here", "modified": seen})
+    till("run", code=3)
+    return name, till.json("conflicts", code=3)[0]["name"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["merge", "--choice", "description=local"], "here"),
+        (["merge", "--choice", "description=server"], "there"),
+        (["manual", "--values", '{"description": "both"}'], "both"),
+    ],
+)
+def test_a_conflict_is_merged_with_choices_and_values(till: Till, given: list[str], expected: str) -> None:
+    name, conflict = both_changed(till)
+    till("resolve", conflict, *given)
+    till("run")
+    document = till.central.document("ToDo", name) or {}
+    assert (document["description"], document["priority"]) == (expected, "High")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (["merge"], "no side was chosen: description"),
+        (["merge", "--choice", "description"], "KEY=local or KEY=server"),
+        (["manual"], "needs the values"),
+        (["manual", "--values", "both"], "JSON object"),
+    ],
+)
+def test_a_merge_that_leaves_something_open_is_refused(till: Till, given: list[str], why: str) -> None:
+    _name, conflict = both_changed(till)
+    result = till.call("resolve", conflict, *given)
+    assert result.exit_code in (1, 2)
+    assert why in result.stderr
+
+
+def test_a_decision_is_taken_back(till: Till) -> None:
+    _name, conflict = both_changed(till)
+    till("resolve", conflict, "local_wins")
+    assert "waits for a decision again" in till("undo", conflict, "--by", "ann")
+    assert "ann took back what" in till("conflicts", code=3)
+    till("resolve", conflict, "local_wins")
+    till("run")
+    result = till.call("undo", conflict)
+    assert result.exit_code == 1
+    assert "has been sent" in result.stderr
 
 
 # What people do

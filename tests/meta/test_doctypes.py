@@ -45,14 +45,14 @@ PROMISED = {
     "Offline Request": "next_retry_at resource_id resource_type resource_version method path body operation "
     "priority status retry_count error_message",
     "Sync Conflict": "resource_id resource_type local_request_id local_data server_data server_version "
-    "conflict_type resolution_status resolved_at creation base_data resolution resolved_by reason",
+    "conflict_type resolution_status resolved_at creation base_data resolution resolved_by reason choices result",
     "Sync Metadata": "key value updated_at",
     "Offline Sync Settings": "enabled role central_url api_key api_secret ca_file processing_interval "
-    "max_retries base_retry_delay max_retry_delay sync_batch_size sync_on_save default_strategy lww_uncertain "
+    "max_retries base_retry_delay max_retry_delay sync_batch_size sync_on_save default_strategy lww_uncertain merge_clashes "
     "central_request_timeout max_body_mb queue retention_days allowed_paths sync_window_start sync_window_end "
     "policies",
     "Offline Sync Policy": "document_type enabled operations priority order_group same_names excluded_fields "
-    "captured_db_set_fields set_values include_derived strategy",
+    "captured_db_set_fields set_values include_derived strategy merge_clashes",
     "Synced Document": "reference_doctype local_name central_name version base child_rows touched_at deleted",
     "Offline Request Link": "request seq line open",
     "Sync Receipt": "origin request_id number fingerprint outcome operation reference_doctype reference_name "
@@ -65,7 +65,7 @@ PROMISED = {
 RENAMED = {
     Request: {"id": "name", "key": "idempotency_key", "unique": "unique_values", "rank": "queue_rank"},
     Document: {"id": "name", "doctype": "reference_doctype", "rows": "child_rows"},
-    Conflict: {"id": "name", "created_at": "creation"},
+    Conflict: {"id": "name", "created_at": "creation", "values": "result"},
 }
 HOLDS = {"Offline Request": Request, "Synced Document": Document, "Sync Conflict": Conflict}
 

@@ -14,7 +14,10 @@ from erp_offline_sync.engine.model import Resolution, Strategy
 
 def test_without_settings_every_default_holds() -> None:
     assert parse({}) == Config()
-    assert parse(dict.fromkeys([*SETTINGS, "default_strategy", "lww_uncertain"], "")) == Config()
+    assert (
+        parse(dict.fromkeys([*SETTINGS, "default_strategy", "lww_uncertain", "merge_clashes"], ""))
+        == Config()
+    )
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -56,6 +59,14 @@ def test_an_uncertain_order_goes_to_the_server_or_to_a_person_and_nowhere_else()
     assert parse({"lww_uncertain": "manual"}).lww_uncertain is Resolution.MANUAL
     with pytest.raises(SettingsError, match="lww_uncertain must be one of server_wins, manual"):
         parse({"lww_uncertain": "local_wins"})
+
+
+def test_what_clashes_goes_to_the_last_write_or_to_a_person_and_nowhere_else() -> None:
+    assert parse({"merge_clashes": "Manual"}).merge_clashes is Strategy.MANUAL
+    with pytest.raises(SettingsError, match="merge_clashes must be one of Last Write Wins, Manual"):
+        parse({"merge_clashes": "Field Merge"})
+    with pytest.raises(SettingsError, match="merge_clashes must be one of"):
+        parse({"merge_clashes": ["Manual"]})
 
 
 def test_the_longest_delay_is_not_shorter_than_the_first() -> None:

@@ -9,8 +9,17 @@ from support import NOON, a_conflict
 
 from erp_offline_sync.engine.errors import InvalidRequest
 from erp_offline_sync.engine.identity import canonical_json
+from erp_offline_sync.engine.merge import merge
 from erp_offline_sync.engine.model import Resolution
-from erp_offline_sync.engine.registry import HookRegistry, conflict_data, read_answer, same_doctype
+from erp_offline_sync.engine.registry import (
+    Answer,
+    HookRegistry,
+    conflict_data,
+    parse_choices,
+    parse_values,
+    read_answer,
+    same_doctype,
+)
 
 
 def one(conflict_id: str, data: Any) -> None: ...
@@ -72,9 +81,63 @@ def test_a_hook_gets_the_conflict_under_the_promised_names_and_as_plain_json() -
     assert (pending["resolution"], pending["resolved_at"]) == (None, None)
 
 
+def test_the_data_holds_what_both_sides_come_to() -> None:
+    assert conflict_data(a_conflict())["merge"] is None
+    merged = merge(
+        {"city": "Oslo", "phone": "1"}, {"city": "Rome", "phone": "1"}, {"city": "Bonn", "phone": "2"}
+    )
+    data = conflict_data(a_conflict(choices={"city": "local"}, values={"city": "Rome"}), merged)
+    assert data["merge"]["values"] == {"phone": "2"}
+    assert [clash["key"] for clash in data["merge"]["clashes"]] == ["city"]
+    assert (data["choices"], data["values"]) == ({"city": "local"}, {"city": "Rome"})
+    canonical_json(data)
+
+
 @pytest.mark.parametrize("resolution", Resolution)
 def test_every_resolution_can_be_answered(resolution: Resolution) -> None:
-    assert read_answer({"resolution": resolution.value}) is resolution
+    assert read_answer({"resolution": resolution.value}) == Answer(resolution=resolution, values={})
+
+
+def test_a_merge_may_come_with_values() -> None:
+    wanted = read_answer({"resolution": "merge", "values": {"city": "Rome"}})
+    assert wanted == Answer(resolution=Resolution.MERGE, values={"city": "Rome"})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"resolution": "merge", "values": "Rome"},
+        {"resolution": "merge", "values": {1: "Rome"}},
+        {"resolution": "local_wins", "values": {"city": "Rome"}},
+    ],
+)
+def test_values_are_an_object_and_belong_to_a_merge(answer: Any) -> None:
+    with pytest.raises(InvalidRequest, match="values") as refused:
+        read_answer(answer)
+    assert "Rome" not in str(refused.value)
+
+
+def test_choices_are_written_as_key_and_side() -> None:
+    given = ["city=local", "items[R=1].qty=server"]
+    assert parse_choices(given) == {"city": "local", "items[R=1].qty": "server"}
+    assert parse_choices([]) == {}
+
+
+@pytest.mark.parametrize("text", ["city", "city=mine", "=local", ""])
+def test_what_is_no_choice_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="KEY=local or KEY=server"):
+        parse_choices([text])
+
+
+def test_values_are_written_as_a_json_object() -> None:
+    assert parse_values('{"city": "Rome"}') == {"city": "Rome"}
+    assert parse_values(None) == parse_values("") == {}
+
+
+@pytest.mark.parametrize("text", ["Rome", "[1]", '"x"', "[" * 100_000])
+def test_what_is_no_object_of_values_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="JSON object"):
+        parse_values(text)
 
 
 def test_no_answer_means_not_mine() -> None:

@@ -224,7 +224,7 @@ def test_a_call_is_sent_again_or_given_up(resolution: Resolution, ends: Status, 
         assert again.replaces == again.id != again.key
 
 
-@pytest.mark.parametrize("kind", ConflictType)
+@pytest.mark.parametrize("kind", [T.UPDATE_DELETE, T.DELETE_UPDATE, T.STATE, T.CALL])
 @pytest.mark.parametrize("resolution", [R.MERGE, R.MANUAL])
 def test_what_the_table_does_not_name_is_refused_and_nothing_happens(
     kind: ConflictType, resolution: Resolution
@@ -307,7 +307,7 @@ def test_the_second_of_two_people_hears_who_was_faster() -> None:
     branch = branch_with()
     conflict = in_conflict(branch, T.UPDATE_UPDATE)
     apply(branch, R.SERVER_WINS)
-    with pytest.raises(AlreadyDecided, match="ann already decided this conflict: server_wins"):
+    with pytest.raises(AlreadyDecided, match=r"ann already decided this conflict at .*: server_wins"):
         branch.engine.resolutions.apply(conflict.id, R.LOCAL_WINS, by="bob")
 
 
@@ -324,7 +324,7 @@ def test_a_rule_does_not_undo_what_somebody_decided_while_it_was_looked_up() -> 
     branch = branch_with(Strategy.MANUAL)
 
     class Slow:
-        def decide(self, conflict: Conflict) -> Any:
+        def decide(self, conflict: Conflict, merged: Any) -> Any:
             branch.engine.resolutions.apply(conflict.id, R.SKIP, by="ann", reason="quick")
             return None
 
@@ -529,10 +529,9 @@ def test_a_hook_decides_before_any_rule(resolution: Resolution) -> None:
     assert str(conflict.resolved_by).startswith("hook:")
 
 
-@pytest.mark.parametrize("resolution", [R.MANUAL, R.MERGE])
-def test_a_hook_may_leave_it_to_a_person(resolution: Resolution) -> None:
+def test_a_hook_may_leave_it_to_a_person() -> None:
     branch = branch_with(Strategy.SERVER_WINS)
-    branch.registry.register("*", hook({"resolution": resolution.value}))
+    branch.registry.register("*", hook({"resolution": "manual"}))
     update_update(branch)
     branch.run()
     assert "left it to a person" in str(branch.pending().reason)
@@ -563,7 +562,7 @@ def test_a_resolver_that_answers_nonsense_leaves_it_to_a_person(answer: Any) -> 
     branch = branch_with(Strategy.SERVER_WINS)
 
     class Nonsense:
-        def decide(self, conflict: Conflict) -> Any:
+        def decide(self, conflict: Conflict, merged: Any) -> Any:
             return answer
 
     object.__setattr__(branch.ports, "resolver", Nonsense())

@@ -9,7 +9,7 @@ import pytest
 
 from erp_offline_sync.engine.errors import NotAllowed
 from erp_offline_sync.engine.model import Operation, Request, Status
-from erp_offline_sync.engine.transitions import ALLOWED, ENDS, LEDGER_COLUMN, OPEN, ledger, move
+from erp_offline_sync.engine.transitions import ALLOWED, ENDS, LEDGER_COLUMN, OPEN, ledger, move, taken_back
 
 REQUEST = Request(
     id="r1",
@@ -53,6 +53,20 @@ def test_every_open_state_can_reach_an_end() -> None:
 def test_a_step_that_the_table_does_not_name_is_refused() -> None:
     with pytest.raises(NotAllowed, match="Synced"):
         move(replace(REQUEST, status=Status.SYNCED), Status.PENDING)
+
+
+def test_an_end_is_left_where_a_decision_is_taken_back_alone() -> None:
+    for status in (Status.PENDING, Status.WAITING, Status.DECIDED, Status.MERGED):
+        again = taken_back(replace(REQUEST, status=status, merged_into="r2", closed_by="ann", reason="x"))
+        assert (again.status, again.merged_into, again.closed_by, again.reason) == (
+            Status.CONFLICT,
+            None,
+            None,
+            None,
+        )
+    for status in set(Status) - {Status.PENDING, Status.WAITING, Status.DECIDED, Status.MERGED}:
+        with pytest.raises(NotAllowed, match="went on since"):
+            taken_back(replace(REQUEST, status=status))
 
 
 def test_leaving_the_wait_forgets_what_was_waited_for_and_leaving_the_flight_forgets_the_lease() -> None:

@@ -51,6 +51,7 @@ SAME = [
     ('{"a": 1, "b": 2}', '{"b":2,"a":1}', K.JSON),
     ('{"a": 1}', {"a": 1}, K.JSON),
     ("not json", "not json", K.JSON),
+    (None, "", K.JSON),
 ]
 
 DIFFERENT = [
