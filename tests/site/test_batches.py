@@ -105,7 +105,7 @@ def test_what_links_to_each_other_arrives_in_order_with_its_rows(branch, compani
 
 def test_one_that_the_central_breaks_on_harms_no_other(branch, companion, till):
     count = 40
-    branch.run(make_notes, count, {"20": "breaks"})
+    branch.run(make_notes, count, {"20": "breaks what applies it"})
     branch.sync()
     assert by_status(branch) == {"Synced": count - 1, "Retry Scheduled": 1}
 
@@ -113,7 +113,7 @@ def test_one_that_the_central_breaks_on_harms_no_other(branch, companion, till):
 def test_one_that_kills_every_worker_is_found_and_all_others_are_applied(branch, companion, till):
     """Each push that holds it is lost as a whole; what was applied before it is told by receipts."""
     count = 24
-    odd = {"12": "always kills its worker"}
+    odd = {"12": "kills every worker that applies it"}
     branch.run(make_notes, count, odd)
     for _ in range(6):
         branch.sync(timeout=300, later=60, force=True)

@@ -12,5 +12,5 @@ from datetime import timedelta
 def move_clock(seconds: float) -> None:
     """Every look at the outbox's clock in this process, from now on."""
     module = importlib.import_module("erp_offline_sync.adapters.frappe_store")
-    clock, ahead = module._now, timedelta(seconds=seconds)
-    module._now = lambda: clock() + ahead
+    clock, ahead = module.database_now, timedelta(seconds=seconds)
+    module.database_now = lambda: clock() + ahead

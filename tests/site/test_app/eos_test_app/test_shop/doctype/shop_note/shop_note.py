@@ -64,8 +64,14 @@ def _kills_its_worker_once(note):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _always_kills_its_worker(note):
-    os.kill(os.getpid(), signal.SIGKILL)
+def _kills_every_worker_that_applies_it(note):
+    if frappe.flags.in_offline_push:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _breaks_what_applies_it(note):
+    if frappe.flags.in_offline_push:
+        raise KeyError("of some other code")
 
 
 def _takes_its_time(note):
@@ -96,7 +102,8 @@ PRANKS = {
     "deadlocks twice": _deadlocks_twice,
     "always deadlocks": _always_deadlocks,
     "kills its worker once": _kills_its_worker_once,
-    "always kills its worker": _always_kills_its_worker,
+    "kills every worker that applies it": _kills_every_worker_that_applies_it,
+    "breaks what applies it": _breaks_what_applies_it,
     "takes its time": _takes_its_time,
     "fails after the commit": _fails_after_the_commit,
     "breaks": _breaks,
