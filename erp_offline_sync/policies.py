@@ -16,6 +16,8 @@ from erp_offline_sync.engine.model import DEFAULT_PRIORITY
 
 PROPERTY = "offline_sync"
 OPERATIONS = ("insert", "update", "submit", "update_after_submit", "cancel", "rename", "delete")
+OWN_NAMES, CENTRALS_NAMES_HERE = "This Site's", "Central's, Also Here"
+"""What `naming` says beside nothing: the central gives the name, and the document keeps its own here."""
 OUR_MODULE = "ERP Offline Sync"
 
 LEDGERS = frozenset(
@@ -80,6 +82,8 @@ class DoctypePolicy:
     order_group: str | None = None
     same_names: bool = False
     excluded_fields: frozenset = frozenset()
+    also_send_fields: frozenset = frozenset()
+    naming: str | None = None
     captured_db_set_fields: frozenset = frozenset()
     set_values: dict = field(default_factory=dict, hash=False)
     include_derived: bool = False
@@ -117,7 +121,7 @@ def _parse(text):
     stated = json.loads(text)
     sets = {
         key: frozenset(stated[key])
-        for key in ("operations", "excluded_fields", "captured_db_set_fields")
+        for key in ("operations", "excluded_fields", "also_send_fields", "captured_db_set_fields")
         if key in stated
     }
     return DoctypePolicy(**{**stated, **sets})
@@ -179,6 +183,8 @@ def stated_json(row):
         "order_group": row.order_group or None,
         "same_names": bool(row.same_names),
         "excluded_fields": sorted(lines(row.excluded_fields)),
+        "also_send_fields": sorted(lines(row.also_send_fields)),
+        "naming": row.naming or None,
         "captured_db_set_fields": sorted(lines(row.captured_db_set_fields)),
         "set_values": json.loads(row.set_values or "{}"),
         "include_derived": bool(row.include_derived),

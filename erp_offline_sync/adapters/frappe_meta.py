@@ -27,6 +27,7 @@ __all__ = [
     "convert_values",
     "is_applied",
     "links_of",
+    "may_be_carried",
     "names_itself",
     "read",
     "schema_of",
@@ -106,28 +107,47 @@ def _shape(doctype: str) -> _Shape:
         meta = frappe.get_meta(doctype)
         policy = _stated.stated_policy(meta)
         excluded = policy.excluded_fields if policy else frozenset()
-        shapes[doctype] = shape = _derive(meta, excluded, outgoing=policy.set_values if policy else {})
+        shapes[doctype] = shape = _derive(
+            meta,
+            excluded,
+            carried=policy.also_send_fields if policy else frozenset(),
+            outgoing=policy.set_values if policy else {},
+            named_here=bool(policy and policy.naming == _stated.OWN_NAMES),
+        )
     return shape
 
 
-def _derive(meta: Any, excluded: frozenset[str], *, outgoing: Mapping[str, Any]) -> _Shape:
+def _derive(
+    meta: Any,
+    excluded: frozenset[str],
+    *,
+    carried: frozenset[str],
+    outgoing: Mapping[str, Any],
+    named_here: bool = False,
+) -> _Shape:
     fields: dict[str, FieldKind] = {}
     convert: dict[str, Callable[[Any], Any]] = {}
     links: dict[str, str] = {}
     dynamic: dict[str, str] = {}
     precision: dict[str, int] = {}
     tables: dict[str, _Shape] = {}
+    along: set[str] = set()
     for field in meta.fields:
         name = field.fieldname
-        if name in excluded or not _is_synced(meta, field):
+        synced = name not in excluded and _is_synced(meta, field)
+        if not synced and not (name in carried and may_be_carried(meta, field)):
             continue
         if field.fieldtype in _TABLES:
             child = frappe.get_meta(field.options)
             if not child.get("is_virtual"):
-                within = frozenset(e.partition(".")[2] for e in excluded if e.startswith(f"{name}."))
-                tables[name] = _derive(child, within, outgoing={})
+                tables[name] = _derive(
+                    child, _within(excluded, name), carried=_within(carried, name), outgoing={}
+                )
             continue
-        fields[name] = _KINDS.get(field.fieldtype, FieldKind.TEXT)
+        if synced:
+            fields[name] = _KINDS.get(field.fieldtype, FieldKind.TEXT)
+        else:
+            along.add(name)
         convert[name] = _CONVERT.get(field.fieldtype, _text)
         if field.fieldtype in _ROUNDED:
             precision[name] = _decimals(field)
@@ -140,12 +160,13 @@ def _derive(meta: Any, excluded: frozenset[str], *, outgoing: Mapping[str, Any])
         tables={name: shape.schema for name, shape in tables.items()},
         links=links,
         dynamic=dynamic,
+        carried=frozenset(along),
         required=frozenset(
             field.fieldname
             for field in meta.fields
             if field.fieldname in fields and (field.reqd or field.get("mandatory_depends_on"))
         ),
-        named_here=names_itself(meta),
+        named_here=named_here or names_itself(meta),
         outgoing=outgoing,
         precision=precision,
     )
@@ -156,6 +177,20 @@ def _derive(meta: Any, excluded: frozenset[str], *, outgoing: Mapping[str, Any])
 def _decimals(field: Any) -> int:
     """Decimals that a number is shown and rounded with; at most what a column of it keeps."""
     return min(int(get_field_precision(field)), _KEPT_DECIMALS)
+
+
+def _within(names: frozenset[str], table: str) -> frozenset[str]:
+    return frozenset(name.partition(".")[2] for name in names if name.startswith(f"{table}."))
+
+
+def may_be_carried(meta: Any, field: Any) -> bool:
+    """Whether a field that is not synced can go along with a new document all the same."""
+    return not (
+        field.fieldtype in _NO_VALUE
+        or field.fieldtype in _TABLES
+        or field.get("is_virtual")
+        or (field.fieldname in _TREE_FIELDS and meta.get("is_tree"))
+    )
 
 
 def _is_synced(meta: Any, field: Any) -> bool:
@@ -291,6 +326,7 @@ class FrappePolicies:
                 strategy=Strategy(stated.strategy) if stated and stated.strategy else None,
                 merge_clashes=Strategy(stated.merge_clashes) if stated and stated.merge_clashes else None,
                 same_names=_is_local(doctype) or bool(stated and stated.same_names),
+                names_written_back=bool(stated and stated.naming == _stated.CENTRALS_NAMES_HERE),
             )
         return self._policies[doctype]
 
@@ -373,6 +409,11 @@ class FrappeLocalDocuments:
                 raise LocalRefused(
                     f"{doctype} {name} cannot go from docstatus {int(doc.docstatus)} to {docstatus}."
                 )
+
+    def rename(self, doctype: str, old: str, new: str) -> None:
+        with _refusals(), applying(doctype, old), applying(doctype, new):
+            self._existing(doctype, old)
+            frappe.rename_doc(doctype, old, new, show_alert=False, rebuild_search=False)
 
     def _existing(self, doctype: str, name: str) -> Any:
         doc = self._get(doctype, name)

@@ -71,6 +71,9 @@ class NoDocuments:
     def delete(self, doctype: str, name: str) -> None:
         """Nothing to delete."""
 
+    def rename(self, doctype: str, old: str, new: str) -> None:
+        raise LocalRefused("There is no document here that could be renamed.")
+
     def set_docstatus(self, doctype: str, name: str, docstatus: int) -> None:
         raise LocalRefused("There is no document here that could be moved.")
 

@@ -20,6 +20,7 @@ from .knowledge import Knowledge
 from .line import Line
 from .lookup import Lookup
 from .model import Attempt, Document, Json, Operation, Readiness, Request, Status
+from .names import write_back
 from .ordering import Placer
 from .outgoing import DOCSTATUS, links_in_body, row_names
 from .paths import document_path
@@ -220,7 +221,18 @@ class Answers:
             )
             self._store.set_links(request.id, request.seq, ())
             self._store.release(request.id)
+        self._name_here(request)
         return Result.SUCCESS
+
+    def _name_here(self, request: Request) -> None:
+        """The policy may want the central's name here as well; where that is refused the document keeps its own."""
+        policy = self._ports.policies.policy(str(request.resource_type))
+        if request.operation is not Operation.CREATE or not request.line or not policy.names_written_back:
+            return
+        if not write_back(self._ports, self._placer, request.line):
+            with self._store.transaction():
+                refused = Attempt(at=self._store.now(), event="not renamed here")
+                self._store.replace(with_note(self._store.get(request.id) or request, refused))
 
     def _known(
         self,

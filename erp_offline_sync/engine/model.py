@@ -325,6 +325,8 @@ class Policy:
     """None: the site's default."""
     merge_clashes: Strategy | None = None
     """What decides what clashes in a merge: Last Write Wins or Manual; None: the site's default."""
+    names_written_back: bool = False
+    """A new document takes the name that the central gave it here too."""
     same_names: bool = False
     """Documents of this doctype carry the same names on both sites: links go under their own name."""
 
@@ -349,13 +351,16 @@ class Schema:
     tables: Mapping[str, Schema] = field(default_factory=dict)
     """Table field → schema of its rows."""
     links: Mapping[str, str] = field(default_factory=dict)
-    """Link field → doctype that it names."""
+    """Link field → doctype that it names; of carried fields too."""
     dynamic: Mapping[str, str] = field(default_factory=dict)
     """Dynamic link field → field that holds the doctype it names."""
+    carried: frozenset[str] = frozenset()
+    """Fields that go along with a create, though nothing is compared in them."""
     required: frozenset[str] = frozenset()
     """Fields that may not be empty."""
     named_here: bool = False
-    """The branch gives such documents their name (autoname prompt and its like): a create carries it."""
+    """The branch gives such documents their name (autoname prompt and its like, or its policy): a create carries
+    it."""
     outgoing: Json = field(default_factory=dict)
     """Values that the policy sets on the way out, with each create."""
     precision: Mapping[str, int] = field(default_factory=dict)

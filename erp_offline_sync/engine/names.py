@@ -7,13 +7,23 @@ only after one was brought to the other's names. Works inside the caller's trans
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from .model import Document, Json, Link, Schema
+from .errors import LocalRefused
+from .model import Document, Json, Link, Operation, Schema
+from .ordering import Placer
 from .ports import Ports, Store
 from .values import is_rows, synced_values
 
-__all__ = ["document_links", "in_central_names", "in_local_names", "local_document", "other_owner"]
+__all__ = [
+    "document_links",
+    "in_central_names",
+    "in_local_names",
+    "local_document",
+    "other_owner",
+    "write_back",
+]
 
 _Named = Callable[[str, str], str]
 """(doctype, name on one side) → name on the other."""
@@ -59,6 +69,29 @@ def other_owner(store: Store, doctype: str, central_name: str, line: str | None)
         ),
         None,
     )
+
+
+def write_back(ports: Ports, placer: Placer, line: str) -> bool:
+    """Give the document of that line the central's name here too; False where the branch's own rules refuse, or
+    the name is another's here. A transaction of its own."""
+    store = ports.store
+    try:
+        with store.transaction():
+            # What was saved under the old name finds its line by it.
+            placer.place_all()
+            document = store.document(line)
+            if document is None or document.deleted or document.central_name in (None, document.local_name):
+                return True
+            if any(each.operation is Operation.RENAME for each in store.open_in_line(line)):
+                return True  # somebody gave it another name meanwhile, which goes to the central
+            new_name = str(document.central_name)
+            if store.document_named(document.doctype, new_name) is not None:
+                return False
+            ports.documents.rename(document.doctype, document.local_name, new_name)
+            store.put_document(replace(document, local_name=new_name))
+    except LocalRefused:
+        return False
+    return True
 
 
 def local_document(ports: Ports, document: Document) -> Json | None:

@@ -7,7 +7,7 @@ the framework sets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from .identity import canonical_json
@@ -18,6 +18,7 @@ from .values import FRAMEWORK_FIELDS, is_rows, same_value, synced_values
 __all__ = [
     "DOCSTATUS",
     "build_wire",
+    "carried_values",
     "create_values",
     "document_body",
     "has_rows",
@@ -150,10 +151,10 @@ def create_values(body: Json) -> dict[str, Any]:
 
 
 def document_body(document: Json, schema: Schema | None) -> dict[str, Any]:
-    """The body of a create for a document as it stands: its synced fields, the policy's values on the way out, its
+    """The body of a create for a document as it stands: its synced and carried fields, the policy's values on the way out, its
     name where the branch gives it, and its docstatus where it has one. Nothing is left empty that the central
     would fill with a default of its own."""
-    body = _without_nulls(synced_values(document, schema), schema)
+    body = _without_nulls(_carried_along(document, schema), schema)
     if schema is not None:
         body.update(schema.outgoing)
         if schema.named_here:
@@ -161,6 +162,37 @@ def document_body(document: Json, schema: Schema | None) -> dict[str, Any]:
     if document.get("docstatus"):
         body["docstatus"] = document["docstatus"]
     return body
+
+
+def _carried_along(document: Json, schema: Schema | None) -> dict[str, Any]:
+    """The synced values, and those that only go along; of rows too."""
+    values = synced_values(document, schema)
+    if schema is None:
+        return values
+    for table, row_schema in schema.tables.items():
+        if row_schema.carried and table in values:
+            pairs = zip(values[table], document[table] or (), strict=True)
+            values[table] = [{**_filled(row, row_schema.carried), **own} for own, row in pairs]
+    return {**_filled(document, schema.carried), **values}
+
+
+def carried_values(body: Json, schema: Schema | None) -> Iterator[tuple[str, Any]]:
+    """Path and value of each carried field that the body holds."""
+    if schema is None:
+        return
+    for field in schema.carried & body.keys():
+        yield field, body[field]
+    for table, row_schema in schema.tables.items():
+        rows = body.get(table) or ()
+        for position, row in enumerate(rows if row_schema.carried and is_rows(rows) else ()):
+            yield from (
+                (f"{table}.{position}.{field}", row[field]) for field in row_schema.carried & row.keys()
+            )
+
+
+def _filled(values: Json, fields: Collection[str]) -> dict[str, Any]:
+    """Those that hold something: what is computed at the central is not emptied there."""
+    return {field: values[field] for field in fields if values.get(field)}
 
 
 def _without_nulls(values: Json, schema: Schema | None) -> dict[str, Any]:

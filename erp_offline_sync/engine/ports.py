@@ -164,6 +164,9 @@ class LocalDocuments(Protocol):
     def delete(self, doctype: str, name: str) -> None:
         """Delete it, not captured. Raises LocalRefused."""
 
+    def rename(self, doctype: str, old: str, new: str) -> None:
+        """Give it another name, links to it included; captured as no change. Raises LocalRefused."""
+
     def set_docstatus(self, doctype: str, name: str, docstatus: int) -> None:
         """Submit (1) or cancel (2) it, not captured. Raises LocalRefused."""
 

@@ -19,7 +19,7 @@ from .lookup import Lookup
 from .model import Document, Json, Link, Operation, Request, Status
 from .names import in_central_names
 from .ordering import Placer
-from .outgoing import DOCSTATUS, build_wire, has_rows, links_in_body, row_names
+from .outgoing import DOCSTATUS, build_wire, carried_values, has_rows, links_in_body, row_names
 from .ports import Ports
 from .pushed import build_item, is_pushed, needs_rows
 from .transitions import move
@@ -251,7 +251,21 @@ class Preparation:
                 names[link.path] = link.name
             else:
                 names[link.path] = self._adopt_target(request, link, target)
-        return names
+        return {**self._row_names(request), **names}
+
+    def _row_names(self, request: Request) -> dict[str, str]:
+        """The central's names of rows that carried fields name: those of documents that this one links to."""
+        carried = dict(carried_values(request.body, self._ports.policies.schema(str(request.resource_type))))
+        if not carried:
+            return {}
+        rows: dict[str, str] = {}
+        with self._store.transaction():
+            for line in {link.line for link in links_in_body(request) if link.line}:
+                target = self._store.document(line)
+                rows |= target.rows if target else {}
+        return {
+            path: rows[value] for path, value in carried.items() if isinstance(value, str) and value in rows
+        }
 
     def mark(self, request: Request) -> Request:
         """Written in a commit of its own, just before the bytes leave."""

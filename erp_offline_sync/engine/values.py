@@ -157,7 +157,7 @@ def differences(sent: Json, answered: Json, schema: Schema | None) -> dict[str, 
     """
     found: dict[str, list[Any]] = {}
     for field, value in sent.items():
-        if _is_own(field):
+        if _is_own(field) or (schema is not None and field in schema.carried):
             continue
         other = answered.get(field)
         if is_rows(value) and value:

@@ -54,6 +54,9 @@ class MemoryDocuments:
     def delete(self, doctype: str, name: str) -> None:
         self.documents.pop((doctype, name), None)
 
+    def rename(self, doctype: str, old: str, new: str) -> None:
+        self.documents[doctype, new] = {**self.documents.pop((doctype, old)), "name": new}
+
     def set_docstatus(self, doctype: str, name: str, docstatus: int) -> None:
         self.documents[doctype, name]["docstatus"] = docstatus
 

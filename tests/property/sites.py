@@ -388,6 +388,9 @@ class BranchDocuments:
             raise LocalRefused("it is submitted or linked")
         self.put((doctype, name), None)
 
+    def rename(self, doctype: str, old: str, new: str) -> None:
+        raise LocalRefused("nobody renames here")
+
     def set_docstatus(self, doctype: str, name: str, docstatus: int) -> None:
         document = self.all.get((doctype, name))
         if document is None or (document["docstatus"], docstatus) not in {(0, 1), (1, 2)}:

@@ -142,6 +142,10 @@ class StrictDocuments(MemoryDocuments):
         self._ask()
         super().delete(doctype, name)
 
+    def rename(self, doctype: str, old: str, new: str) -> None:
+        self._ask()
+        super().rename(doctype, old, new)
+
     def set_docstatus(self, doctype: str, name: str, docstatus: int) -> None:
         self._ask()
         super().set_docstatus(doctype, name, docstatus)

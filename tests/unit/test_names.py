@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support import Branch
+from support import Branch, a_branch
 
-from erp_offline_sync.engine.model import Document, FieldKind, Link, Schema
+from erp_offline_sync.adapters.standalone import NoDocuments
+from erp_offline_sync.engine.model import Document, FieldKind, Link, Policy, Schema, Status
 from erp_offline_sync.engine.names import document_links, in_central_names, in_local_names
 
 K = FieldKind
@@ -126,3 +127,67 @@ def test_a_link_whose_doctype_stands_in_another_field_is_a_link_where_that_is_gi
         assert in_local_names(linked.store, there, PAYMENT, {}) == values
         nobody = {"party_type": "", "party": "C-1"}
         assert in_central_names(linked.store, nobody, PAYMENT) == nobody
+
+
+# the central's name here as well
+
+
+def a_branch_that_writes_back() -> Branch:
+    return a_branch(policies={"Customer": Policy(names_written_back=True)})
+
+
+def test_a_new_document_takes_the_centrals_name_here_and_what_waits_still_finds_it() -> None:
+    branch = a_branch_that_writes_back()
+    branch.create("Customer", "C-1", city="Oslo")
+    sale = branch.create("Sale", "S-1", customer="C-1", links={"customer": "Customer"})
+    branch.update("Customer", "C-1", city="Rome", request={"apart": True})
+    assert branch.run().reason == "done"
+    (name,) = branch.names_there("Customer")
+    assert branch.here("Customer", "C-1") is None
+    assert branch.line_of("Customer", name).local_name == name
+    assert branch.status(sale) is Status.SYNCED
+    assert set(branch.statuses()) == {Status.SYNCED}
+    branch.update("Customer", name, city="Bonn")
+    branch.run()
+    branch.assert_equal("Customer", name)
+
+
+def test_where_the_branch_refuses_the_name_the_document_keeps_its_own() -> None:
+    branch = a_branch_that_writes_back()
+    request = branch.create("Customer", "C-1")
+    branch.documents.refuses = "linked"
+    branch.run()
+    assert branch.status(request) is Status.SYNCED
+    assert branch.get(request).history[-1].event == "not renamed here"
+    assert branch.line_of("Customer", "C-1").linked
+
+
+def test_a_name_that_another_document_has_here_is_not_taken() -> None:
+    branch = a_branch_that_writes_back()
+    branch.create("Customer", "CUST-00001", request={"priority": 9, "rank": 9})
+    request = branch.create("Customer", "C-2")
+    branch.run()
+    assert branch.get(request).history[-1].event == "not renamed here"
+    assert branch.line_of("Customer", "C-2").central_name == "CUST-00001"
+
+
+def test_a_name_that_was_given_here_meanwhile_stays() -> None:
+    branch = a_branch_that_writes_back()
+    branch.create("Customer", "C-1")
+    branch.rename("Customer", "C-1", "Asha")
+    assert branch.run().reason == "done"
+    assert branch.line_of("Customer", "Asha").central_name == "Asha"
+
+
+def test_the_same_name_on_both_sites_is_left_alone() -> None:
+    branch = a_branch(policies={"Customer": Policy(names_written_back=True)}, unique=[("Customer", "code")])
+    request = branch.create("Customer", "C-1", code="C-1")
+    branch.run()
+    assert [attempt.event for attempt in branch.get(request).history] == ["applied"]
+
+
+def test_without_documents_of_its_own_nothing_is_renamed() -> None:
+    branch = a_branch(policies={"Customer": Policy(names_written_back=True)}, documents=NoDocuments())
+    request = branch.create("Customer", "C-1")
+    branch.run()
+    assert branch.get(request).history[-1].event == "not renamed here"

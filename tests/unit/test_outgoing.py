@@ -229,3 +229,26 @@ def test_row_names_that_are_known_stay_and_rows_without_a_counterpart_get_none()
     assert row_names(local, answered, {"a": "r1"}) == {"a": "r1"}
     assert row_names(local, {"items": None}, {"z": "r9"}) == {"z": "r9"}
     assert row_names(local, {"items": "text"}, {}) == {}
+
+
+def test_carried_fields_go_along_with_a_create_where_they_hold_something() -> None:
+    rows = Schema(fields={"qty": FieldKind.NUMBER}, carried=frozenset({"sales_order", "delivered"}))
+    schema = Schema(
+        fields={"note": FieldKind.TEXT}, tables={"items": rows}, carried=frozenset({"project", "x"})
+    )
+    document = {
+        "note": "n",
+        "project": "P-1",
+        "x": None,
+        "items": [
+            {"name": "a", "qty": 1, "sales_order": "SO-1", "delivered": 0},
+            {"name": "b", "qty": 2, "sales_order": ""},
+        ],
+    }
+    assert document_body(document, schema) == {
+        "note": "n",
+        "project": "P-1",
+        "items": [{"name": "a", "qty": 1, "sales_order": "SO-1"}, {"name": "b", "qty": 2}],
+    }
+    assert document_body({"note": "n", "items": None}, schema) == {"note": "n", "items": []}
+    assert document_body({"note": "n"}, schema) == {"note": "n"}

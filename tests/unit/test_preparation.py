@@ -12,6 +12,7 @@ from support import (
     OWN_NAMES,
     SCHEMAS,
     Branch,
+    a_branch,
     body,
     drain,
     manual,
@@ -26,6 +27,7 @@ from erp_offline_sync.engine.model import (
     Link,
     Operation,
     Policy,
+    Schema,
     Status,
 )
 
@@ -325,3 +327,31 @@ def test_without_documents_of_our_own_only_the_changed_fields_are_compared(
     update = branch.queue(O.UPDATE, "Customer", "C-1", {"city": "Rome"}, base={"city": "Oslo"})
     branch.run()
     assert branch.status(update) is expected
+
+
+def test_carried_fields_take_the_centrals_names_of_linked_documents_and_of_their_rows() -> None:
+    row = Schema(
+        fields={"qty": FieldKind.NUMBER},
+        links={"sales_order": "Order"},
+        carried=frozenset({"sales_order", "so_detail", "weight"}),
+    )
+    order = Schema(fields={}, tables={"items": Schema(fields={"qty": FieldKind.NUMBER})})
+    bill = Schema(fields={}, tables={"items": row}, carried=frozenset({"project"}))
+    branch = a_branch(schemas={"Order": order, "Bill": bill})
+    branch.central.links = {}
+    branch.create("Order", "O-1", items=[{"name": "o-row", "qty": 1}])
+    carried = {"sales_order": "O-1", "so_detail": "o-row", "weight": 3}
+    branch.create(
+        "Bill",
+        "B-1",
+        project="o-row?",
+        items=[{"name": "b-row", "qty": 1, **carried}],
+        links={"items.0.sales_order": "Order"},
+    )
+    assert branch.run().reason == "done"
+    document = branch.line_of("Order", "O-1")
+    (there,) = branch.central.documents["Bill"].values()
+    (sent,) = there["items"]
+    assert (sent["sales_order"], sent["so_detail"]) == (document.central_name, document.rows["o-row"])
+    assert (sent["weight"], there["project"]) == (3, "o-row?")
+    assert branch.requests()[-1].differences is None

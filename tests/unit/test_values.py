@@ -189,3 +189,13 @@ def test_a_field_or_row_that_the_answer_lacks_or_adds_is_a_difference(
     for schema in (None, SALE):
         (field,) = sent
         assert differences(sent, answered, schema) == {field: [sent[field], answered.get(field)]}
+
+
+def test_nothing_is_compared_in_carried_fields() -> None:
+    rows = Schema(fields={"qty": FieldKind.NUMBER}, carried=frozenset({"sales_order"}))
+    schema = Schema(fields={"note": FieldKind.TEXT}, tables={"items": rows}, carried=frozenset({"project"}))
+    sent = {"note": "n", "project": "P-1", "items": [{"qty": 1, "sales_order": "SO-1"}]}
+    answered = {"note": "n", "project": "", "items": [{"qty": 1, "sales_order": "SO-7"}]}
+    assert differences(sent, answered, schema) == {}
+    assert moved_fields(sent, answered, schema) == []
+    assert differences({**sent, "unknown": 1}, answered, schema) == {"unknown": [1, None]}

@@ -41,7 +41,16 @@ _OURS = (
     "Sync Receipt",
     "Sync Origin",
 )
-_TRADED = ("Shop Sale", "Shop Sale Item", "Shop Customer", "Shop Item", "Shop Note", "ToDo", "Error Log")
+_TRADED = (
+    "Shop Sale",
+    "Shop Sale Item",
+    "Shop Customer",
+    "Shop Item",
+    "Shop Note",
+    "Shop Group",
+    "ToDo",
+    "Error Log",
+)
 
 
 class SiteError(Exception):

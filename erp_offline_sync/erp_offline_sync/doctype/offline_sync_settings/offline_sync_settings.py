@@ -13,6 +13,7 @@ from frappe.model.document import Document
 from frappe.utils import cint
 
 from erp_offline_sync import policies, wakeup
+from erp_offline_sync.adapters.frappe_meta import may_be_carried
 from erp_offline_sync.adapters.frappe_store import FrappeStore
 from erp_offline_sync.adapters.rest_central import check_url
 from erp_offline_sync.engine.config import SETTINGS, parse
@@ -169,10 +170,26 @@ def wrong_policy(row):
     for name in policies.lines(row.excluded_fields):
         if not _has_field(meta, name):
             problems.append(_("there is no field {0} to exclude.").format(name))
+    problems += [
+        _("{0} is no field that could go along with a new document.").format(name)
+        for name in policies.lines(row.also_send_fields)
+        if not _may_go_along(meta, name)
+    ]
+    if row.naming == policies.CENTRALS_NAMES_HERE and (not meta.allow_rename or meta.is_submittable):
+        problems.append(_("documents of this type cannot be renamed here."))
     for name in policies.lines(row.captured_db_set_fields):
         if not meta.has_field(name):
             problems.append(_("there is no field {0} to capture.").format(name))
     return problems + _wrong_values(meta, row.set_values)
+
+
+def _may_go_along(meta, name):
+    table, _dot, inner = name.partition(".")
+    if inner:
+        options = meta.get_options(table) if meta.has_field(table) else None
+        return bool(options) and _may_go_along(frappe.get_meta(options), inner)
+    field = meta.get_field(name)
+    return field is not None and may_be_carried(meta, field)
 
 
 def _has_field(meta, name):
