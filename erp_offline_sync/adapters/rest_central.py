@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 from http.client import HTTPException
@@ -237,6 +237,11 @@ class RestCentral:
     def find(self, doctype: str, filters: Json) -> Reply:
         return self._list(doctype, [[field, "=", value] for field, value in filters.items()], FOUND_AT_MOST)
 
+    def versions(self, doctype: str, names: Sequence[str]) -> Reply:
+        """How these documents stand: `{"data": [{"name", "modified", "modified_by"}]}`; those that there are."""
+        fields = ("name", "modified", "modified_by")
+        return self._list(doctype, [["name", "in", list(names)]], len(names), fields)
+
     def find_created_since(self, doctype: str, since: datetime) -> Reply:
         trouble = self._learn()
         if self._user is None:
@@ -358,9 +363,11 @@ class RestCentral:
 
     # one call
 
-    def _list(self, doctype: str, filters: list[list[Any]], limit: int) -> Reply:
+    def _list(
+        self, doctype: str, filters: list[list[Any]], limit: int, fields: Sequence[str] = ("name",)
+    ) -> Reply:
         query = urlencode(
-            {"filters": json.dumps(filters), "fields": '["name"]', "limit_page_length": limit},
+            {"filters": json.dumps(filters), "fields": json.dumps(fields), "limit_page_length": limit},
             quote_via=quote,
         )
         return self._call("GET", f"{document_path(doctype)}?{query}", checked=True)

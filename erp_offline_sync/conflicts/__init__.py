@@ -9,8 +9,8 @@ from typing import Any
 import frappe
 
 from erp_offline_sync import permissions
-from erp_offline_sync.conflicts import reading
-from erp_offline_sync.conflicts.asked import parsed
+from erp_offline_sync.conflicts import deciding, expecting, previewing, reading
+from erp_offline_sync.conflicts.asked import names_of, parsed, resolution_of
 from erp_offline_sync.endpoints import needs_all_parameters
 
 
@@ -28,3 +28,66 @@ def get_conflict(name: str) -> dict[str, Any]:
     """One conflict with base, local, server and result of each field and row that the caller may read."""
     permissions.only_readers()
     return reading.shown(reading.readable(name))
+
+
+@frappe.whitelist(methods=["POST"])
+@needs_all_parameters
+def preview(
+    name: str,
+    resolution: str,
+    choices: str | dict | None = None,
+    values: str | dict | None = None,
+    server_version: str | None = None,
+) -> dict[str, Any]:
+    """What this decision would change here and there, and what this site would refuse of it. Nothing is written."""
+    permissions.only_readers()
+    return previewing.previewed(
+        name, resolution_of(resolution), parsed(choices, dict), parsed(values, dict), server_version
+    )
+
+
+@frappe.whitelist(methods=["POST"])
+@needs_all_parameters
+def decide(
+    name: str,
+    resolution: str,
+    choices: str | dict | None = None,
+    values: str | dict | None = None,
+    server_version: str | None = None,
+) -> dict[str, Any]:
+    """Decide a conflict. `server_version` is the one that the person looked at: where it moved, nothing is done."""
+    permissions.only_readers()
+    return deciding.decided(
+        name, resolution_of(resolution), parsed(choices, dict), parsed(values, dict), server_version
+    )
+
+
+@frappe.whitelist(methods=["POST"])
+@needs_all_parameters
+def preview_many(names: str | list, resolution: str) -> dict[str, Any]:
+    """What deciding these the same way would change; at most 200."""
+    permissions.only_readers()
+    return previewing.previewed_many(names_of(names), resolution_of(resolution))
+
+
+@frappe.whitelist(methods=["POST"])
+@needs_all_parameters
+def decide_many(names: str | list, resolution: str) -> dict[str, Any]:
+    """Decide these the same way, each by itself; at most 200."""
+    permissions.only_readers()
+    return deciding.decided_many(names_of(names), resolution_of(resolution))
+
+
+@frappe.whitelist(methods=["POST"])
+@needs_all_parameters
+def undo(name: str) -> dict[str, Any]:
+    """Take a decision back, as long as nothing came of it."""
+    permissions.only_readers()
+    return deciding.undone(name)
+
+
+@frappe.whitelist()
+def expected(start: int = 0, limit: int = 100) -> dict[str, Any]:
+    """Documents with changes that wait here and that moved at the central meanwhile; asks the central for versions."""
+    permissions.only_readers()
+    return expecting.expected(int(start), int(limit))

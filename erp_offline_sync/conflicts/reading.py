@@ -5,6 +5,7 @@ reader's permission levels only.
 """
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -16,16 +17,17 @@ from erp_offline_sync import permissions, settings
 from erp_offline_sync.adapters.frappe_meta import FrappeLocalDocuments, FrappePolicies
 from erp_offline_sync.adapters.frappe_store import FrappeStore
 from erp_offline_sync.conflicts import words
+from erp_offline_sync.conflicts.view import View
 from erp_offline_sync.engine.merge import merge
-from erp_offline_sync.engine.model import Operation
-from erp_offline_sync.engine.names import in_local_names
+from erp_offline_sync.engine.model import ConflictType, Operation
 from erp_offline_sync.engine.presentation import compare
 from erp_offline_sync.engine.resolution import resolutions_of
-from erp_offline_sync.engine.values import is_rows
+from erp_offline_sync.engine.sides import sides_of
 
 PAGE = 200
 """The most rows that one call answers."""
-_TITLES = 200
+_CHANGES = (Operation.UPDATE, Operation.SUBMIT, Operation.CANCEL, Operation.DELETE)
+_AFTER_ALL = 2**62
 
 _COLUMNS = (
     "name",
@@ -41,6 +43,7 @@ _COLUMNS = (
     "resolved_by",
     "times",
 )
+_SHOWN = ", ".join(f"`{column}`" for column in _COLUMNS) + ", `undo` is not null as `kept`"
 
 # the list
 
@@ -58,7 +61,7 @@ def listed(filters, *, start, limit):
     wanted = about if not doctype else f"{about} and `resource_type` = {_quoted(doctype)}"
     order = "`creation` asc" if _pending(filters) else "`resolved_at` desc"
     rows = frappe.db.sql(
-        f"select {', '.join(f'`{column}`' for column in _COLUMNS)} from `tabSync Conflict`"  # noqa: S608 - values are escaped
+        f"select {_SHOWN} from `tabSync Conflict`"  # noqa: S608 - values are escaped
         f" where {wanted} order by {order}, `name` limit {max(0, min(limit, PAGE))} offset {max(0, start)}",
         as_dict=True,
     )
@@ -106,10 +109,7 @@ def _rows(found):
     everywhere = {}
     rows = []
     for row in found:
-        doctype = row.resource_type
         pending = row.resolution_status == "pending"
-        if pending and doctype not in everywhere:
-            everywhere[doctype] = permissions.writes_all(doctype)
         times = json.loads(row.pop("times") or "{}")
         row.update(
             title=row.title or row.resource_id,
@@ -119,11 +119,19 @@ def _rows(found):
             sentence=words.sentence(
                 row.conflict_type, people.get(row.changed_by) or row.changed_by, row.server_changed_by
             ),
-            may_decide=pending and (everywhere[doctype] or permissions.may_write(doctype, row.resource_id)),
-            may_undo=False,
+            may_decide=pending and _may_write(everywhere, row),
+            may_undo=bool(row.pop("kept")) and _may_write(everywhere, row),
         )
         rows.append(row)
     return rows
+
+
+def _may_write(everywhere, row):
+    """`everywhere`: {doctype: whether that holds for all documents}, as far as it was asked."""
+    doctype = row.resource_type
+    if doctype not in everywhere:
+        everywhere[doctype] = permissions.writes_all(doctype)
+    return everywhere[doctype] or permissions.may_write(doctype, row.resource_id)
 
 
 # one conflict
@@ -148,10 +156,9 @@ def readable(name):
 
 def row_of(name):
     """The conflict as the list shows it."""
-    columns = ", ".join(f"`{column}`" for column in _COLUMNS)
     (row,) = _rows(
         frappe.db.sql(
-            f"select {columns} from `tabSync Conflict` where `name` = %s",  # noqa: S608 - names of our own
+            f"select {_SHOWN} from `tabSync Conflict` where `name` = %s",  # noqa: S608 - names of our own
             (name,),
             as_dict=True,
         )
@@ -161,45 +168,37 @@ def row_of(name):
 
 def merged_of(conflict):
     """Both sides' changes, in the names of this site; here it is the document as it stands now, while it is open."""
-    reading, policies = store(), FrappePolicies()
+    reading, schema = store(), FrappePolicies().schema(conflict.resource_type)
     with reading.transaction():
         document = reading.document(conflict.line)
-        rows = document.rows if document else {}
-        schema = policies.schema(conflict.resource_type)
-        local = conflict.local_data
-        requests = reading.open_in_line(conflict.line, limit=1) if conflict.pending else []
-        if requests and requests[0].operation is not Operation.DELETE and document and not document.deleted:
-            local = FrappeLocalDocuments().current(document.doctype, document.local_name) or local
-        base, server = (
-            data and in_local_names(reading, data, schema, rows)
-            for data in (conflict.base_data, conflict.server_data)
-        )
-        if base:
-            base = {field: _rows_named(value, conflict.base_data[field]) for field, value in base.items()}
-    return merge(base, local, server, schema)
+        if document is None or conflict.conflict_type is ConflictType.CALL:
+            return merge(conflict.base_data, conflict.local_data, conflict.server_data, schema)
+        changes = _open_changes(reading, document) if conflict.pending else []
+        if changes and changes[-1].operation is not Operation.DELETE and not document.deleted:
+            current = FrappeLocalDocuments().current(document.doctype, document.local_name)
+            conflict = replace(conflict, local_data=current or conflict.local_data)
+        return sides_of(reading, conflict, document, changes, schema).merged()
 
 
-def _rows_named(value, before):
-    """Rows of the base that are under this site's names already keep them."""
-    if not value or not is_rows(value):
-        return value
-    return [
-        row if row.get("name") else {**row, "name": was.get("name")}
-        for row, was in zip(value, before, strict=True)
-    ]
+def _open_changes(reading, document):
+    """The open requests of a document in the order of their commits; those too that no run has placed yet."""
+    placed = reading.open_in_line(document.id)
+    saved = reading.open_on_name(document.doctype, document.local_name, _CHANGES, before=_AFTER_ALL)
+    found = {each.id: each for each in (*placed, *saved) if each.line in (None, document.id)}
+    return sorted(found.values(), key=lambda each: each.seq)
 
 
 def shown(conflict):
     """The whole answer of get_conflict."""
     merged = merged_of(conflict)
     compared = compare(merged)
-    view = _View(conflict.resource_type)
+    view = View(conflict.resource_type)
     fields = [view.field(each) for each in compared.fields if view.sees(each.key)]
     tables = [view.table(each) for each in compared.tables if view.sees(each.key)]
     row = row_of(conflict.id)
     why_not = "" if row.may_decide else _("You may not change this document.")
     if row.may_decide and (beyond := view.beyond_writing(compared)):
-        why_not = _("You may not change these fields: {0}.").format(", ".join(beyond))
+        why_not = words.not_yours(beyond)
     clashes = view.seen_clashes(merged)
     possible = resolutions_of(conflict.conflict_type) if conflict.pending else []
     return {
@@ -224,8 +223,20 @@ def shown(conflict):
         "resolutions": [each.value for each in possible],
         "may_decide": row.may_decide and not why_not,
         "why_not": why_not,
-        "link_titles": _link_titles(view.links),
+        "link_titles": view.link_titles(),
     }
+
+
+def title_of(doctype, name):
+    """What people call a document; its name where that is its title, or not for everybody to read."""
+    if not frappe.db.exists("DocType", doctype):
+        return name
+    meta = frappe.get_meta(doctype)
+    field = meta.get_field(meta.get_title_field())
+    if field is None or field.permlevel:
+        return name
+    rows = frappe.db.sql(f"select `{field.fieldname}` from `tab{doctype}` where `name` = %s", (name,))  # noqa: S608 - names of its meta
+    return rows[0][0] if rows and rows[0][0] else name
 
 
 def _sides(conflict, row):
@@ -236,145 +247,3 @@ def _sides(conflict, row):
         "local": {"user": row.changed_by, "at": row.local_changed_at, "site": frappe.local.site},
         "server": {"user": row.server_changed_by, "at": server.get("modified"), "site": host},
     }
-
-
-class _View:
-    """The fields of a doctype as one reader may see and change them; `links` gathers what they link to."""
-
-    def __init__(self, doctype):
-        self._meta = frappe.get_meta(doctype) if frappe.db.exists("DocType", doctype) else None
-        self._read = permissions.levels(doctype, "read")
-        self._write = permissions.levels(doctype, "write")
-        self.links = {}
-
-    def _field(self, name, table=None):
-        meta = self._meta and (frappe.get_meta(self._meta.get_field(table).options) if table else self._meta)
-        return meta and meta.get_field(name)
-
-    def sees(self, name, table=None):
-        df = self._field(name, table)
-        return self._read is None or (df is not None and df.permlevel in self._read)
-
-    def changes(self, name, table=None):
-        df = self._field(name, table)
-        return self._write is None or (df is not None and df.permlevel in self._write)
-
-    def _labelled(self, name, table=None):
-        df = self._field(name, table)
-        if df is None:
-            return {"label": name, "fieldtype": "Data", "options": None, "precision": None}
-        return {
-            "label": _(df.label or name, context=df.parent),
-            "fieldtype": df.fieldtype,
-            "options": df.options,
-            "precision": df.precision,
-        }
-
-    def field(self, view):
-        self._gather(view.key, view.base, view.local, view.server)
-        return {
-            "path": view.key,
-            **self._labelled(view.key),
-            "state": view.state.value,
-            "base": view.base,
-            "local": view.local,
-            "server": view.server,
-            "result": view.result,
-            "editable": self.changes(view.key),
-            "lines": list(view.lines),
-        }
-
-    def table(self, view):
-        columns = [name for name in self._columns(view) if self.sees(name, view.key)]
-        return {
-            "path": view.key,
-            **self._labelled(view.key),
-            "state": view.state.value,
-            "whole": view.whole,
-            "order": view.order and {"local": list(view.order[0]), "server": list(view.order[1])},
-            "editable": self.changes(view.key),
-            "columns": [
-                {
-                    "fieldname": name,
-                    **self._labelled(name, view.key),
-                    "editable": self.changes(name, view.key),
-                }
-                for name in columns
-            ],
-            "rows": [self._row(view.key, row, columns) for row in view.rows],
-        }
-
-    def _columns(self, view):
-        return list(
-            dict.fromkeys(
-                name
-                for row in view.rows
-                for side in (row.base, row.local, row.server)
-                for name in side or ()
-                if name != "name"
-            )
-        )
-
-    def _row(self, table, view, columns):
-        sides = {
-            side: values and {name: values[name] for name in columns if name in values}
-            for side, values in (
-                ("base", view.base),
-                ("local", view.local),
-                ("server", view.server),
-                ("result", view.result),
-            )
-        }
-        for name in columns:
-            self._gather(name, *(values and values.get(name) for values in sides.values()), table=table)
-        return {
-            "path": view.key,
-            "row": view.row,
-            "state": view.state.value,
-            **sides,
-            "clashes": [name for name in view.clashes if name in columns],
-        }
-
-    def _gather(self, name, *values, table=None):
-        df = self._field(name, table)
-        if df is not None and df.fieldtype == "Link" and df.options:
-            self.links.setdefault(df.options, set()).update(str(value) for value in values if value)
-
-    def seen_clashes(self, merged):
-        """Keys of the clashes in fields that the reader may see."""
-        return [
-            clash.key
-            for clash in merged.clashes
-            if clash.field == "*"
-            or (self.sees(clash.field) and (not clash.column or self.sees(clash.column, clash.field)))
-        ]
-
-    def beyond_writing(self, compared):
-        """Labels of fields that differ and that the reader may not change: a decision would change them."""
-        found = [each.key for each in compared.fields if each.state.value != "same"]
-        labels = [self._labelled(name)["label"] for name in found if not self.changes(name)]
-        for table in compared.tables:
-            if any(row.state.value != "same" for row in table.rows) and not self.changes(table.key):
-                labels.append(self._labelled(table.key)["label"])
-        return labels
-
-
-def _link_titles(links):
-    """{"Customer::CUST-1": title}, as Frappe's own Desk keys them, of documents that the reader may read."""
-    titles = {}
-    for doctype, names in links.items():
-        if not frappe.db.exists("DocType", doctype):
-            continue
-        meta = frappe.get_meta(doctype)
-        if not (meta.show_title_field_in_link and meta.title_field) or not frappe.has_permission(doctype):
-            continue
-        wanted = sorted(names)
-        for start in range(0, len(wanted), _TITLES):
-            found = frappe.get_list(
-                doctype,
-                filters={"name": ("in", wanted[start : start + _TITLES])},
-                fields=["name", meta.title_field],
-                limit_page_length=_TITLES,
-            )
-            titles |= {f"{doctype}::{each.name}": each.get(meta.title_field) for each in found}
-    return titles

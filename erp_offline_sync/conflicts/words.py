@@ -36,6 +36,37 @@ def extent(compared):
     return _("They changed {0} things differently.").format(len(compared.clashes))
 
 
+def decided_by(row):
+    """Who was faster, and how it was decided."""
+    how = {
+        "local_wins": _("this site wins"),
+        "server_wins": _("the central wins"),
+        "merge": _("merged"),
+        "manual": _("by hand"),
+        "skip": _("left different"),
+    }.get(row.resolution, _("closed"))
+    return _("{0} has decided this already: {1}.").format(row.resolved_by or _("Somebody"), how)
+
+
+def not_yours(labels):
+    """Fields that a decision would write and the reader may not."""
+    return _("You may not change these fields: {0}.").format(", ".join(dict.fromkeys(labels)))
+
+
+def counted(here, there):
+    """What a decision changes, in numbers."""
+    if not here and not there:
+        return _("Nothing changes.")
+    return _("Changes here: {0}; at the central: {1}.").format(here, there)
+
+
+def moved_there(by):
+    """Of a change that waits to be sent."""
+    return _(
+        "{0} changed it at the central since this site last heard of it: it may become a conflict."
+    ).format(by or _("Somebody"))
+
+
 def names_of(users):
     """{user: full name} of those users of this site that there are."""
     wanted = tuple(sorted({user for user in users if user}))

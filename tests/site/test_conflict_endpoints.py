@@ -260,7 +260,7 @@ def test_rows_stand_beside_each_other_under_the_names_of_this_site(branch, centr
     assert [(row["row"], row["state"]) for row in table["rows"]] == [
         (first, "clash"),
         (second, "here"),
-        ("server+1", "added_there"),
+        (table["rows"][2]["row"], "added_there"),
     ]
     assert told["clashes"] == [f"items[{first}].qty"]
     clash = table["rows"][0]
@@ -354,6 +354,208 @@ def test_a_conflict_of_500_fields_and_200_rows_is_shown(branch, manual, clerk, c
     assert sum(each["state"] == "clash" for each in shown) == len(range(0, 500, 6))
 
 
+# Deciding
+
+
+def changes(told: list[dict[str, Any]]) -> dict[str, Any]:
+    return {each["path"]: (each["from"], each["to"]) for each in told}
+
+
+@pytest.fixture
+def clashing(branch, central, manual):
+    """A note of which both sides changed the category, and each side something of its own; (note, conflict)."""
+    note = branch.insert({"doctype": "Shop Note", "title": "Tea", "weight": 1, "body": "b"})["name"]
+    branch.sync()
+    here, there = {"category": "A", "weight": 2}, {"category": "B", "body": "c"}
+    return note, differ(branch, central, "Shop Note", here, there)
+
+
+def at_central(central: Any) -> dict[str, Any]:
+    (row,) = central.documents("Shop Note")
+    return row
+
+
+def test_a_preview_shows_what_each_side_would_get_and_writes_nothing(branch, central, clashing, clerk):
+    note, conflict = clashing
+    before = (branch.get("Shop Note", note), branch.documents("Offline Request"), at_central(central))
+    told = ask(clerk, "preview", name=conflict, resolution="local_wins")
+    assert (told["asked"], told["problems"], told["server_moved"]) == ("branch", [], False)
+    assert changes(told["here"]) == {"body": ("b", "c")}
+    assert changes(told["there"]) == {"category": ("B", "A"), "weight": (1, 2)}
+    assert {each["path"]: each["label"] for each in told["there"]} == {
+        "category": "Category",
+        "weight": "Weight",
+    }
+    told = ask(clerk, "preview", name=conflict, resolution="server_wins")
+    assert changes(told["here"]) == {"body": ("b", "c"), "category": ("A", "B"), "weight": (2, 1)}
+    assert told["there"] == []
+    told = ask(clerk, "preview", name=conflict, resolution="merge", choices={"category": "server"})
+    assert changes(told["here"]) == {"body": ("b", "c"), "category": ("A", "B")}
+    assert changes(told["there"]) == {"weight": (1, 2)}
+    told = ask(clerk, "preview", name=conflict, resolution="manual", values=json.dumps({"category": "C"}))
+    assert changes(told["there"]) == {"category": ("B", "C"), "weight": (1, 2)}
+    assert (branch.get("Shop Note", note), branch.documents("Offline Request"), at_central(central)) == before
+    assert branch.documents("Sync Conflict")[0]["resolution_status"] == "pending"
+
+
+def test_a_preview_names_what_this_site_would_refuse(branch, central, clashing, clerk):
+    _, conflict = clashing
+
+    def problems(resolution: str = "manual", **given: Any) -> dict[str, str]:
+        told = ask(clerk, "preview", name=conflict, resolution=resolution, **given)
+        return {each["field"]: each["message"] for each in told["problems"]}
+
+    (message,) = problems("merge").values()
+    assert "category" in message
+    assert problems(values={"category": "nonsense"}) == {"category": "It is none of the options."}
+    assert problems(values={"category": "C", "title": "x" * 200}) == {
+        "title": "It is longer than 140 characters."
+    }
+    found = problems(values={"category": "C", "customer": HOSTILE})
+    assert list(found) == ["customer"]
+    assert list(problems(values={"category": "C", "owner": "me"})) == [None]
+    told = ask(clerk, "preview", name=conflict, resolution="skip", server_version="another")
+    assert (told["server_moved"], told["here"], told["there"]) == (True, [], [])
+
+
+def test_a_preview_names_what_is_mandatory_and_lacking(branch, central, manual, clerk):
+    branch.insert({"doctype": "Shop Customer", "customer_name": "Asha"})
+    branch.sync()
+    conflict = differ(branch, central, "Shop Customer", {"credit_limit": 1}, {"credit_limit": 2})
+    given = {"credit_limit": 3, "customer_name": ""}
+    told = ask(clerk, "preview", name=conflict, resolution="manual", values=given)
+    assert told["problems"] == [
+        {"field": "customer_name", "label": "Customer Name", "message": "A value is missing."}
+    ]
+
+
+def test_a_decision_is_carried_out_and_the_second_person_is_told_who_was_faster(
+    branch, central, clashing, clerk
+):
+    note, conflict = clashing
+    manager = branch.user("manager@shop.example", "Shop User", "Offline Sync Manager")
+    version = ask(clerk, "get_conflict", name=conflict)["server_version"]
+    told = ask(
+        clerk,
+        "decide",
+        name=conflict,
+        resolution="merge",
+        choices={"category": "server"},
+        values={"title": HOSTILE},
+        server_version=version,
+    )
+    assert (told["status"], told["conflict"]["resolution"], told["conflict"]["may_undo"]) == (
+        "decided",
+        "merge",
+        True,
+    )
+    again = ask(manager, "decide", name=conflict, resolution="local_wins")
+    assert again["status"] == "already_decided"
+    assert again["message"] == "clerk@shop.example has decided this already: merged."
+    assert again["conflict"]["resolved_by"] == "clerk@shop.example"
+    told = ask(manager, "preview", name=conflict, resolution="local_wins")
+    assert [each["message"] for each in told["problems"]] == [again["message"]]
+    branch.sync()
+    here, there = branch.get("Shop Note", note), at_central(central)
+    for name in ("category", "weight", "body", "title"):
+        assert here[name] == there[name], name
+    assert (here["category"], here["weight"], here["body"]) == ("B", 2, "c")
+    (row,) = ask(clerk, "list_conflicts", filters={"status": "resolved"})["rows"]
+    assert (row["name"], row["resolution"], row["may_decide"]) == (conflict, "merge", False)
+
+
+def test_a_decision_about_what_the_person_did_not_see_is_not_made(branch, central, clashing, clerk):
+    _, conflict = clashing
+    told = ask(clerk, "decide", name=conflict, resolution="local_wins", server_version="2020-01-01 00:00:00")
+    assert (told["status"], told["conflict"]["resolution_status"]) == ("server_moved", "pending")
+    told = ask(clerk, "decide", name=conflict, resolution="merge")
+    assert (told["status"], told["conflict"]["resolution_status"]) == ("refused", "pending")
+    assert "category" in told["message"]
+    assert ask(clerk, "decide", ok=False, name=conflict, resolution="nonsense").status_code == 417
+
+
+def test_a_decision_is_taken_back_while_nothing_came_of_it(branch, central, clashing, clerk):
+    note, conflict = clashing
+    before = branch.get("Shop Note", note)
+    ask(clerk, "decide", name=conflict, resolution="server_wins")
+    assert branch.get("Shop Note", note)["category"] == "B"
+    told = ask(clerk, "undo", name=conflict)
+    assert (told["status"], told["conflict"]["resolution_status"]) == ("undone", "pending")
+    after = branch.get("Shop Note", note)
+    assert [after[name] for name in ("category", "weight", "body")] == [
+        before[name] for name in ("category", "weight", "body")
+    ]
+    ask(clerk, "decide", name=conflict, resolution="local_wins")
+    branch.sync()
+    told = ask(clerk, "undo", name=conflict)
+    assert (told["status"], told["conflict"]["resolution_status"]) == ("refused", "resolved")
+
+
+def test_many_are_decided_alike_and_each_says_what_became_of_it(branch, central, manual, clerk):
+    for number in range(3):
+        branch.insert({"doctype": "Shop Note", "title": f"note {number}"})
+    branch.sync()
+    for row in central.documents("Shop Note"):
+        central.save("Shop Note", row["name"], category="B" if row["title"] == "note 0" else "", body="there")
+    for row in branch.documents("Shop Note"):
+        branch.save("Shop Note", row["name"], category="A", weight=5)
+    branch.sync()
+    rows = ask(clerk, "list_conflicts")["rows"]
+    names = {row["title"]: row["name"] for row in rows}
+    wanted = [names[f"note {number}"] for number in range(3)] if len(names) == 3 else list(names.values())
+    told = ask(clerk, "preview_many", names=[*wanted, "none"], resolution="merge")["results"]
+    by_name = {each["name"]: each for each in told}
+    clash = names["note 0"]
+    assert (by_name[clash]["ok"], by_name["none"]["ok"]) == (False, False)
+    others = [each for name, each in by_name.items() if name not in (clash, "none")]
+    assert {(each["ok"], each["here"], each["there"]) for each in others} == {(True, 1, 2)}
+    assert {each["message"] for each in others} == {"Changes here: 1; at the central: 2."}
+    told = ask(clerk, "decide_many", names=[*wanted, "none"], resolution="merge")["results"]
+    assert {each["name"]: each["ok"] for each in told} == {name: each["ok"] for name, each in by_name.items()}
+    branch.sync()
+    assert {row["name"] for row in ask(clerk, "list_conflicts")["rows"]} == {clash}
+    assert ask(clerk, "decide_many", ok=False, names=["x"] * 201, resolution="skip").status_code == 200
+    too_many = [str(number) for number in range(201)]
+    assert ask(clerk, "decide_many", ok=False, names=too_many, resolution="skip").status_code == 417
+    assert ask(clerk, "preview_many", ok=False, names=[1], resolution="skip").status_code == 417
+
+
+# Before it comes to one
+
+
+def test_a_waiting_change_of_a_document_that_moved_there_is_expected_to_clash(branch, central, manual, clerk):
+    moved, still = (
+        branch.insert({"doctype": "Shop Note", "title": title})["name"] for title in (HOSTILE, "still")
+    )
+    branch.sync()
+    for row in central.documents("Shop Note"):
+        if row["title"] != "still":
+            central.save("Shop Note", row["name"], category="B")
+    for name in (moved, still):
+        branch.save("Shop Note", name, weight=3)
+    branch.insert({"doctype": "Shop Note", "title": "new"})
+    told = ask(clerk, "expected")
+    assert (told["reachable"], told["message"]) == (True, None)
+    (row,) = told["rows"]
+    assert (row["resource_type"], row["resource_id"]) == ("Shop Note", moved)
+    assert row["title"] == branch.get("Shop Note", moved)["title"]
+    assert row["sentence"].startswith("Administrator changed it at the central")
+    outsider = branch.user("outsider@shop.example", "Offline Sync User")
+    assert ask(outsider, "expected")["rows"] == []
+    assert ask(clerk, "expected", start=1, limit=1)["rows"] == []
+    sent = central.count("Shop Note")
+    with central.unreachable():
+        told = ask(clerk, "expected")
+    assert (told["reachable"], told["rows"]) == (False, [])
+    assert central.count("Shop Note") == sent
+    manager = branch.user("manager@shop.example", "Shop User", "Offline Sync Manager")
+    manager.post("/api/method/erp_offline_sync.api.pause", json={"reason": "stock taking"})
+    told = ask(clerk, "expected")
+    manager.post("/api/method/erp_offline_sync.api.resume")
+    assert (told["reachable"], told["rows"]) == (False, [])
+    assert "stock taking" in told["message"]
+
+
 # Who may
 
 
@@ -400,6 +602,17 @@ def test_a_conflict_is_only_there_for_those_who_may_read_its_document(branch, ce
         for customer, conflict in ids.items():
             answer = ask(call, "get_conflict", ok=False, name=conflict)
             assert answer.status_code == (200 if customer in sees else 403)
+            for endpoint in ("decide", "preview", "undo"):
+                if customer not in decides:
+                    refused = ask(call, endpoint, ok=False, name=conflict, resolution="local_wins")
+                    assert refused.status_code == 403, endpoint
+                    assert customer not in refused.text
+                    assert "Theirs" not in refused.text
+            for endpoint in ("decide_many", "preview_many"):
+                if customer not in decides:
+                    (told,) = ask(call, endpoint, names=[conflict], resolution="local_wins")["results"]
+                    assert (told["name"], told["ok"]) == (conflict, False)
+                    assert customer not in str(told)
             if customer in sees:
                 told = answer.json()["message"]
                 assert told["may_decide"] == (customer in decides)
@@ -426,12 +639,19 @@ def test_fields_of_a_level_that_the_reader_has_not_are_not_answered(branch, cent
     try:
         answer = ask(clerk, "get_conflict", ok=False, name=conflict)
         told = answer.json()["message"]
+        refused = ask(clerk, "decide", ok=False, name=conflict, resolution="server_wins")
+        shown = ask(clerk, "preview", ok=False, name=conflict, resolution="server_wins")
     finally:
         branch.run(level, 0)
     assert not {"71", "72", "71.0", "72.0"} & set(answer.text.replace(",", " ").replace("}", " ").split())
     assert "credit_limit" not in {each["path"] for each in told["fields"]}
     assert (told["clashes"], told["clashes_unseen"]) == ([], 1)
     assert (told["may_decide"], told["why_not"]) == (False, "You may not change these fields: Credit Limit.")
+    assert refused.json()["message"]["status"] == "refused"
+    assert refused.json()["message"]["message"] == told["why_not"]
+    assert [each["message"] for each in shown.json()["message"]["problems"]] == [told["why_not"]]
+    assert shown.json()["message"]["here"] == []
+    assert branch.documents("Sync Conflict")[0]["resolution_status"] == "pending"
 
 
 # Who is told

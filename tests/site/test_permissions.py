@@ -80,6 +80,18 @@ ENDPOINTS = {
     "api.doctor": Endpoint(MANAGERS),
     "api.shutdown": Endpoint(MANAGERS),
     "conflicts.list_conflicts": Endpoint(READERS, writes=False),
+    "conflicts.expected": Endpoint(READERS, writes=False),
+    "conflicts.preview": Endpoint(
+        READERS, given=lambda stock: {"name": stock.conflict, "resolution": "skip"}
+    ),
+    "conflicts.decide": Endpoint(READERS, given=lambda stock: {"name": stock.conflict, "resolution": "skip"}),
+    "conflicts.preview_many": Endpoint(
+        READERS, given=lambda stock: {"names": [stock.conflict], "resolution": "skip"}
+    ),
+    "conflicts.decide_many": Endpoint(
+        READERS, given=lambda stock: {"names": [stock.conflict], "resolution": "skip"}
+    ),
+    "conflicts.undo": Endpoint(READERS, given=lambda stock: {"name": stock.conflict}),
     "conflicts.get_conflict": Endpoint(READERS, writes=False, given=lambda stock: {"name": stock.conflict}),
 }
 """The one table of who may call what; below the package's name."""
