@@ -198,6 +198,16 @@ def test_the_number_of_names_found_is_bounded(central: RestCentral, stand_in: St
     assert len(read_names(central.find_created_since("ToDo", since)) or []) == 50
 
 
+def test_versions_of_many_documents_are_asked_for_at_once(
+    central: RestCentral, stand_in: StandInCentral
+) -> None:
+    there = {name: stand_in.insert("Item", {"item_code": name}) for name in ("50% off", "عميل", "a,b")}
+    reply = central.versions("Item", [*there, "gone"])
+    assert {row["name"]: (row["modified"], row["modified_by"]) for row in reply.body["data"]} == {
+        name: (document["modified"], document["modified_by"]) for name, document in there.items()
+    }
+
+
 @pytest.mark.parametrize("hours", [-26, 0, 26])
 def test_what_we_made_since_then_is_found_by_the_centrals_clock(hours: int) -> None:
     """Whatever its zone and clock: ours since then and nobody else's, and nothing from long before."""
