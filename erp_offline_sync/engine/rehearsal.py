@@ -73,6 +73,10 @@ class OnPaper:
     def delete(self, doctype: str, name: str) -> None:
         self._written[doctype, name] = None
 
+    def rename(self, doctype: str, old: str, new: str) -> None:
+        self._written[doctype, new] = {**self._there(doctype, old), "name": new}
+        self._written[doctype, old] = None
+
     def set_docstatus(self, doctype: str, name: str, docstatus: int) -> None:
         self._written[doctype, name] = {**self._there(doctype, name), _STATE: docstatus}
 

@@ -259,10 +259,15 @@ def test_what_is_written_on_paper_stands_there_alone() -> None:
     paper.write("Customer", "C-1", {"city": "Rome"})
     paper.set_docstatus("Customer", "C-1", 1)
     assert paper.current("Customer", "C-1") == {"name": "C-1", "city": "Rome", "docstatus": 1}
-    paper.delete("Customer", "C-1")
-    assert paper.current("Customer", "C-1") is None
+    paper.rename("Customer", "C-1", "C-2")
+    assert (paper.current("Customer", "C-1"), paper.current("Customer", "C-2")) == (
+        None,
+        {"name": "C-2", "city": "Rome", "docstatus": 1},
+    )
     with pytest.raises(LocalRefused):
         paper.write("Customer", "C-1", {"city": "Rome"})
+    paper.delete("Customer", "C-2")
+    assert paper.current("Customer", "C-2") is None
     paper.restore("Customer", "C-1", {"city": "Bonn"})
     assert paper.current("Customer", "C-1") == {"name": "C-1", "city": "Bonn"}
     assert documents.current("Customer", "C-1") == {"name": "C-1", "city": "Oslo"}
