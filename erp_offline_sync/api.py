@@ -13,7 +13,7 @@ import frappe
 from frappe import _
 from frappe.utils import now_datetime
 
-from erp_offline_sync import bootstrap, permissions, settings, tasks, wakeup
+from erp_offline_sync import bootstrap, field_levels, permissions, settings, tasks, wakeup
 from erp_offline_sync.adapters.frappe_store import FrappeStore
 from erp_offline_sync.adapters.hook_resolvers import keep_hook, kept_hooks, remove_hook
 from erp_offline_sync.adapters.system_clock import SystemIds
@@ -166,7 +166,12 @@ def get_pending_conflicts(limit: int = 100, offset: int = 0) -> list[dict[str, A
     offset, limit = max(0, int(offset)), min(max(0, int(limit)), _CONFLICTS_AT_MOST)
     readable = (each for each in _pending() if permissions.may_read(each.resource_type, each.resource_id))
     resolutions = _told(bootstrap.site, connected=False).engine.resolutions
-    return [resolutions.data(each) for each in islice(readable, offset, offset + limit)]
+    return [_shown(resolutions.data(each)) for each in islice(readable, offset, offset + limit)]
+
+
+def _shown(data):
+    """A conflict as a hook gets it, without the fields that the caller may not read in the document."""
+    return field_levels.as_read("Sync Conflict", data["resource_type"], data)
 
 
 def _pending():
@@ -211,7 +216,7 @@ def resolve_conflict(
         values=chosen_values or None,
     )
     wakeup.enqueue_run(trigger="person")
-    return conflict_data(resolved)
+    return _shown(conflict_data(resolved))
 
 
 @frappe.whitelist(methods=["POST"])
@@ -222,7 +227,7 @@ def undo_conflict(conflict_id: str) -> dict[str, Any]:
     _conflict_to_decide_on(conflict_id)
     assembled = _told(bootstrap.site, connected=False)
     again = _told(assembled.engine.resolutions.undo, conflict_id, by=frappe.session.user)
-    return conflict_data(again)
+    return _shown(conflict_data(again))
 
 
 def _object(given):

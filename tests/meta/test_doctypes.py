@@ -291,6 +291,34 @@ def test_rows_about_documents_are_guarded_in_forms_and_lists() -> None:
         assert set(ast.literal_eval(constant("hooks", hook))) == {*about, "Sync Origin"}
 
 
+def test_values_of_documents_stand_in_no_list_and_pass_the_readers_levels_alone() -> None:
+    """Each field that holds some has a level that no role has, and is one of those that `field_levels` reads."""
+    tree = ast.parse((PACKAGE / "field_levels.py").read_text(encoding="utf-8"))
+    (stated,) = (
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "VALUES"
+    )
+    assert isinstance(stated, ast.Dict)
+    read = {
+        ast.literal_eval(doctype): {ast.literal_eval(field) for field in inner.keys}
+        for doctype, inner in zip(stated.keys, stated.values, strict=True)
+        if isinstance(inner, ast.Dict)
+    }
+    above = {
+        doctype: {name for name, field in columns(doctype).items() if field.get("permlevel")}
+        for doctype in HOLDS
+    }
+    assert read == above
+    assert not [
+        doctype for doctype in HOLDS for role in DOCTYPES[doctype]["permissions"] if role.get("permlevel")
+    ]
+    for doctype in HOLDS:
+        folder = doctype.lower().replace(" ", "_")
+        source = (PACKAGE / f"erp_offline_sync/doctype/{folder}/{folder}.py").read_text(encoding="utf-8")
+        assert "(ReadByLevel, Document)" in source
+
+
 @pytest.mark.parametrize(
     "path", sorted(PACKAGE.glob("erp_offline_sync/doctype/*/*.py")), ids=lambda p: p.stem
 )

@@ -9,6 +9,7 @@ from frappe.model.document import Document
 
 from erp_offline_sync.adapters.frappe_store import FrappeStore
 from erp_offline_sync.engine.transitions import ENDS
+from erp_offline_sync.field_levels import ReadByLevel
 from erp_offline_sync.indexes import ensure_indexes
 
 ENDED = tuple(sorted(status.value for status in ENDS))
@@ -16,7 +17,7 @@ CHUNK = 500
 PURGE_SECONDS = 60
 
 
-class OfflineRequest(Document):
+class OfflineRequest(ReadByLevel, Document):
     def validate(self):
         frappe.throw(_("An Offline Request is written by capture and by the sync run only."))
 

@@ -2,10 +2,11 @@
 
 from frappe.model.document import Document
 
+from erp_offline_sync.field_levels import ReadByLevel
 from erp_offline_sync.indexes import ensure_indexes
 
 
-class SyncedDocument(Document):
+class SyncedDocument(ReadByLevel, Document):
     pass
 
 
