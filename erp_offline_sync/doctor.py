@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import frappe
+from frappe.model.workflow import get_workflow_name
 from frappe.utils import cint, get_system_timezone
 
 from erp_offline_sync import bootstrap, branch_identity, settings, tasks
@@ -106,7 +107,7 @@ def _central_checks(central: Any, values: dict[str, Any]) -> list[Check]:
         checks.append(Check("version of the central", OK, versions))
     doctypes = [row.document_type for row in frappe.get_doc(settings.SETTINGS).policies if row.enabled]
     refused = [check for doctype in doctypes if (check := _permission(central, doctype))]
-    return [*checks, *refused, _one_user(central, doctypes)]
+    return [*checks, *refused, *_workflows(central, doctypes), _one_user(central, doctypes)]
 
 
 def _clock(central: Any) -> Check:
@@ -149,6 +150,43 @@ def _permission(central: Any, doctype: str) -> Check | None:
         return None
     todo = "Give the branch's user a role there that may do what the branch does."
     return Check(f"permission on {doctype}", PROBLEM, message, todo)
+
+
+def _workflows(central: Any, doctypes: list[str]) -> list[Check]:
+    """One for each document type that is under a workflow here; the central moves documents by the same rules."""
+    names = {doctype: name for doctype in doctypes if (name := get_workflow_name(doctype))}
+    roles = _roles_there(central) if names else set()
+    return [_workflow(doctype, frappe.get_doc("Workflow", name), roles) for doctype, name in names.items()]
+
+
+def _roles_there(central: Any) -> set[str] | None:
+    """The roles of the branch's user at the central; None where it does not tell."""
+    asked = urlencode({"uid": central.user})
+    path = f"/api/method/frappe.core.doctype.user.user.get_roles?{asked}"
+    reply = central.deliver(Wire(method="GET", path=path, body=None), key="")
+    told = reply.body.get("message") if reply.status == 200 and isinstance(reply.body, dict) else None
+    return set(told) if isinstance(told, list) else None
+
+
+def _workflow(doctype: str, workflow: Any, roles: set[str] | None) -> Check:
+    name = f"workflow of {doctype}"
+    travels = f"{workflow.name}: a document travels in its first state, then one step a transition."
+    needed = {row.allowed for row in workflow.transitions} | {row.allow_edit for row in workflow.states}
+    if roles is None:
+        return Check(
+            name,
+            WARNING,
+            f"{travels} The central does not tell the roles of the branch's user.",
+            f"See that it has them: {', '.join(sorted(needed))}.",
+        )
+    if lacking := sorted(needed - roles):
+        return Check(
+            name,
+            WARNING,
+            f"{travels} At the central the branch's user lacks: {', '.join(lacking)}.",
+            "Give it these roles there; a step that needs another waits for a person.",
+        )
+    return Check(name, OK, travels)
 
 
 def _has(central: Any, doctype: str, right: str) -> bool:

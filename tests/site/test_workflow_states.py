@@ -106,3 +106,32 @@ def test_what_is_moved_while_it_is_inserted_is_created_in_the_first_state(branch
     assert {status for _, status in statuses(branch)} == {"Synced"}, requests_of(branch)
     (here,) = branch.documents("Shop Note", fields=["workflow_state"])
     assert central.documents("Shop Note", fields=["workflow_state"]) == [here]
+
+
+def give_to(role):
+    """Runs on the branch: the last step is for that role."""
+    import frappe
+
+    if not frappe.db.exists("Role", role):
+        frappe.get_doc({"doctype": "Role", "role_name": role, "desk_access": 1}).insert()
+    workflow = frappe.get_doc("Workflow", "Shop Note Approval")
+    workflow.transitions[-1].allowed = role
+    workflow.save()
+    frappe.db.commit()
+
+
+def test_doctor_tells_of_a_workflow_and_which_of_its_roles_the_branchs_user_lacks(
+    branch, central, connected, approval
+):
+    def told():
+        found = branch.call("erp_offline_sync.api.doctor")
+        return {check["name"]: check for check in found if check["name"].startswith("workflow of")}
+
+    (check,) = told().values()
+    assert (check["name"], check["state"]) == ("workflow of Shop Note", "ok")
+    assert check["message"].startswith(f"{WORKFLOW}: a document travels in its first state")
+    branch.run(give_to, "Note Approver")
+    (check,) = told().values()
+    assert check["state"] == "warning"
+    assert "At the central the branch's user lacks: Note Approver." in check["message"]
+    assert "waits for a person" in check["todo"]
