@@ -87,9 +87,11 @@ def _apply(request, claimed):
     claims.restart()
     frappe.clear_messages()
     frappe.flags.currently_saving = []
-    transaction = Transaction(claimed)
+    user, transaction = frappe.session.user, Transaction(claimed)
     try:
         effect = apply(request, queued=claimed.queued)
+        if frappe.session.user != user:
+            frappe.set_user(user)
         result = _result(request, effect)
         if transaction.undone:
             raise _RolledBack(_ROLLED_BACK)

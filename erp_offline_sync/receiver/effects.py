@@ -18,8 +18,11 @@ from erp_offline_sync.engine.outgoing import DOCSTATUS
 from erp_offline_sync.engine.push import gone_rows, patched_rows
 
 METHOD_PATH = "/api/method/"
-NOT_CALLED = ("erp_offline_sync.receiver", "login", "logout", "web_logout")
-"""Beginnings of calls that are about the session, or that would push inside a push."""
+NOT_CALLED = frozenset(
+    {"login", "logout", "web_logout", "frappe.handler.logout", "frappe.handler.web_logout"}
+)
+"""About the session, which is the push's."""
+_OURS = "erp_offline_sync.receiver."
 
 
 class Differs(Exception):
@@ -79,6 +82,9 @@ def _move(request, queued):
         document = _load(request)
         if document.docstatus == wanted:
             return Effect(doctype=request.doctype, name=str(document.name))
+        if document.is_locked:
+            # Frappe 15 would refuse with a class that says nothing.
+            raise frappe.DocumentLockedError(_("A job of the central is at work on it."))
     document = _known(request)
     if document.docstatus == wanted:
         # Somebody moved it, and that is what the branch knows: there is nothing left to do.
@@ -115,7 +121,8 @@ def _rename(request, queued):
 
 def _call(request, queued):
     command = unquote(request.path.removeprefix(METHOD_PATH)).split("/")[0]
-    if not request.path.startswith(METHOD_PATH) or command.startswith(NOT_CALLED):
+    allowed = command not in NOT_CALLED and not command.startswith(_OURS)
+    if not request.path.startswith(METHOD_PATH) or not allowed:
         frappe.throw(_("That cannot be called by a push."), frappe.PermissionError)
     local, web = frappe.local, frappe.local.request
     kept = local.form_dict, local.response, web.method

@@ -49,6 +49,10 @@ def _leaves_a_mess(note):
     frappe.throw("and fails")
 
 
+def _becomes_guest(note):
+    frappe.set_user("Guest")
+
+
 def _deadlocks_twice(note):
     if _turn(note) < 3:
         raise frappe.QueryDeadlockError("of another transaction")
@@ -99,6 +103,7 @@ PRANKS = {
     "commits and fails": _commits_and_fails,
     "rolls back": _rolls_back,
     "leaves a mess": _leaves_a_mess,
+    "becomes guest": _becomes_guest,
     "deadlocks twice": _deadlocks_twice,
     "always deadlocks": _always_deadlocks,
     "kills its worker once": _kills_its_worker_once,
