@@ -460,6 +460,16 @@ class Answers:
         self._line.request_failed(request.id, outcome)
         return self._booking.book(replace(request, refused=True), outcome)
 
+    def failed_perhaps(self, request: Request, outcome: Outcome) -> Result:
+        """A push of this one request ended in a server error: it counts like any, and may have had its effect all
+        the same, so that its receipt is asked before it goes again."""
+        noted = self._booking.noted(request, outcome)
+        if not self._line.probe():
+            return self._booking.doubted(noted)
+        self._line.request_failed(request.id, outcome)
+        failed = replace(noted, unanswered=noted.unanswered + 1)
+        return self._booking.booked(failed, outcome, attempts=1, waiting=Status.IN_DOUBT)
+
     def _configuration(self, request: Request, outcome: Outcome) -> Result:
         """The destination's, unless its probe is good: then it is what this one request asks for, and may not stop
         the others. A queued call to a place that is not there is the call's own fault."""

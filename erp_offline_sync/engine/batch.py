@@ -255,7 +255,7 @@ class Batches:
     def _refused_whole(self, marked: Sequence[Request], outcome: Outcome, size: int) -> Iterator[Delivered]:
         """No outcome of any request: whose fault it is decides what becomes of them."""
         if outcome.effect_unknown or outcome.verdict in _PERHAPS_IN_PART:
-            yield from self._lost(marked, replace(outcome, verdict=Verdict.UNANSWERED, effect_unknown=True))
+            yield from self._lost(marked, outcome)
         elif outcome.verdict in _DESTINATIONS or outcome.exc_type in STOPPED:
             tried = None if outcome.verdict is Verdict.NOT_SENT else marked[0].id
             self._line.trip(outcome, request_id=tried)
@@ -270,7 +270,12 @@ class Batches:
             yield from self._spoilt(marked, outcome, size)
 
     def _lost(self, marked: Sequence[Request], outcome: Outcome) -> Iterator[Delivered]:
-        """Sent and not answered: all In Doubt."""
+        """Sent, and what it did is not known: all In Doubt."""
+        if len(marked) == 1 and not outcome.effect_unknown:
+            result = self._answers.failed_perhaps(marked[0], outcome)
+            yield Delivered(request=marked[0], result=result, outcome=outcome)
+            return
+        outcome = replace(outcome, verdict=Verdict.UNANSWERED, effect_unknown=True)
         if len(marked) == 1:
             yield self._one(marked[0], outcome)
             return

@@ -962,3 +962,26 @@ def test_a_rename_in_doubt_is_looked_up_when_the_companion_goes(branch: Branch, 
     drain(branch, 3)
     assert branch.status(request) is Status.SYNCED
     assert branch.names_there("Customer") == ["C-9"]
+
+
+def test_a_server_error_of_a_single_push_counts_where_the_central_is_well_otherwise(branch: Branch) -> None:
+    request = branch.create("Customer", "C-1", city="Rome")
+    branch.answer(POISON, applies=True)
+    branch.run()
+    assert branch.get(request).retry_count == 1
+    assert branch.status(request) is Status.IN_DOUBT
+    drain(branch, 2)
+    assert branch.status(request) is Status.SYNCED
+    assert len(branch.names_there("Customer")) == 1
+
+
+def test_a_server_error_of_a_central_that_is_not_well_is_nobodys_attempt(branch: Branch) -> None:
+    request = branch.create("Customer", "C-1", city="Rome")
+    branch.answer(POISON)
+    probe = branch.central.probe
+    branch.central.probe = lambda: page(502)  # type: ignore[method-assign]
+    branch.run()
+    assert branch.get(request).retry_count == 0
+    branch.central.probe = probe  # type: ignore[method-assign]
+    drain(branch, 2)
+    assert branch.status(request) is Status.SYNCED
