@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from erp_offline_sync.adapters.rest_central import RestCentral
+from erp_offline_sync.adapters.companion_central import CompanionCentral
 from erp_offline_sync.adapters.sqlite_store import SqliteStore
 from erp_offline_sync.engine.calls import queued_call, under_local_names
 from erp_offline_sync.engine.config import Config
@@ -93,7 +93,7 @@ class Branch:
 
     def __init__(self, store: Store, line: FaultProxy, clock: PatientClock) -> None:
         self.store, self.line, self.clock = store, line, clock
-        self.rest = RestCentral(
+        self.rest = CompanionCentral(
             line.url, API_KEY, API_SECRET, connect_timeout=0.5, read_timeout=0.3, total_timeout=0.5
         )
         config = Config(central_request_timeout=10, max_retries=20)

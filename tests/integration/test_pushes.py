@@ -1,0 +1,139 @@
+"""Pushes by the real transport and the embedded store, over a line that loses answers and connections."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from erp_offline_sync.adapters.companion_central import CompanionCentral
+from erp_offline_sync.adapters.sqlite_store import SqliteStore
+from erp_offline_sync.engine.calls import queued_call, under_local_names
+from erp_offline_sync.engine.config import Config
+from erp_offline_sync.engine.model import Status
+from erp_offline_sync.engine.push import LIMITS
+from erp_offline_sync.engine.sync import SyncEngine
+from erp_offline_sync.engine.transitions import ENDS
+from erp_offline_sync.testing.clock import FrozenClock
+from erp_offline_sync.testing.doubles import ports_around
+from erp_offline_sync.testing.fault_proxy import FaultProxy
+from erp_offline_sync.testing.shop import SHOP
+from erp_offline_sync.testing.stand_in import API_KEY, API_SECRET, Fault, StandInCentral
+
+CUSTOMERS = "/api/resource/Customer"
+COUNT = 60
+
+
+class PatientClock(FrozenClock):
+    """Real time, but waiting takes none: a sleep only sets the clock forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ahead = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._ahead
+
+    def now(self) -> datetime:
+        return datetime.now(timezone.utc) + timedelta(seconds=self._ahead)
+
+    def advance(self, seconds: float) -> None:
+        self._ahead += seconds
+
+
+@pytest.fixture
+def central() -> Iterator[StandInCentral]:
+    with StandInCentral(SHOP, companion=True) as central:
+        yield central
+
+
+class Till:
+    """An outbox in a file, its engine and its transport."""
+
+    def __init__(self, url: str, path: Path) -> None:
+        self.clock = PatientClock()
+        self.store = SqliteStore(path, now=self.clock.now)
+        self.central = CompanionCentral(
+            url, API_KEY, API_SECRET, connect_timeout=1, read_timeout=5, total_timeout=6
+        )
+        config = Config(central_request_timeout=10, sync_batch_size=20)
+        self.engine = SyncEngine(
+            ports_around(self.store, self.central, self.clock, config=config), holder="test"
+        )
+
+    def close(self) -> None:
+        self.central.close()
+        self.store.close()
+
+    def queue(self, count: int) -> None:
+        for number in range(count):
+            body = {"customer_name": f"C {number:03}"}
+            request = queued_call(
+                "POST", CUSTOMERS, body, key=f"key-{number:04}", now=self.clock.now(), max_bytes=100_000
+            )
+            with self.store.transaction():
+                self.store.add(under_local_names(self.store, request))
+
+    def drain(self, rounds: int = 40) -> None:
+        for _ in range(rounds):
+            self.engine.run(budget=600, linger=5)
+            if set(self.statuses()) <= ENDS:
+                return
+            self.clock.advance(11)
+
+    def statuses(self) -> list[Status]:
+        with self.store.transaction():
+            return [request.status for request in self.store.list_requests(limit=1000)]
+
+
+def names(central: StandInCentral) -> list[str]:
+    return sorted(customer["customer_name"] for customer in central.documents("Customer"))
+
+
+def expected(count: int) -> list[str]:
+    return [f"C {number:03}" for number in range(count)]
+
+
+def test_a_branch_without_a_bench_pushes_too(central: StandInCentral, tmp_path: Path) -> None:
+    till = Till(central.url, tmp_path / "outbox.sqlite")
+    till.queue(COUNT)
+    till.drain(2)
+    till.close()
+    assert names(central) == expected(COUNT)
+    pushes = [call for call in central.calls if call.path.endswith("receiver.push")]
+    assert len(pushes) == 2
+    assert len([call for call in central.calls if call.method == "POST"]) == 2
+
+
+def test_over_a_line_that_loses_answers_and_connections_each_document_arrives_once(
+    central: StandInCentral, tmp_path: Path
+) -> None:
+    central.companion.limits = replace(LIMITS, max_requests=4)
+    with FaultProxy(central.url, seed=7) as line:
+        till = Till(line.url, tmp_path / "outbox.sqlite")
+        till.queue(COUNT)
+        line.weather({"swallow": 0.25, "reset": 0.25, "cut": 0.1})
+        till.drain()
+        assert set(line.done) & {"swallow", "reset", "cut"}
+        till.close()
+    assert names(central) == expected(COUNT)
+    assert sorted(central.companion.kept) == [f"key-{number:04}" for number in range(COUNT)]
+
+
+def test_a_push_that_is_too_large_for_something_on_the_way_goes_in_parts(
+    central: StandInCentral, tmp_path: Path
+) -> None:
+    def is_push(method: str, path: str) -> bool:
+        return path.endswith("receiver.push")
+
+    central.fault(Fault(status=413), times=2, matches=is_push)
+    till = Till(central.url, tmp_path / "outbox.sqlite")
+    till.queue(COUNT)
+    till.drain()
+    assert till.statuses() == [Status.SYNCED] * COUNT
+    till.close()
+    assert names(central) == expected(COUNT)
