@@ -256,7 +256,12 @@ def test_decisions_that_make_no_sense_are_refused_and_decide_nothing(branch, con
             417,
             "There are: local_wins",
         ),
-        ("resolve_conflict", {"conflict_id": pending, "resolution": "merge"}, 417, "not possible"),
+        (
+            "resolve_conflict",
+            {"conflict_id": pending, "resolution": "merge"},
+            417,
+            "no side was chosen: category",
+        ),
         ("resolve_conflict", {"conflict_id": "none", "resolution": "skip"}, 404, "There is no conflict none"),
         ("discard", {"name": held, "reason": ""}, 417, "needs a reason"),
         ("discard", {"name": held, "reason": "  "}, 417, "needs a reason"),
@@ -294,7 +299,8 @@ def test_a_conflict_is_decided_once(branch, conflict, people):
     first = people["clerk"].post(f"{API}resolve_conflict", json=given)
     second = people["manager"].post(f"{API}resolve_conflict", json={**given, "resolution": "local_wins"})
     assert (first.status_code, second.status_code) == (200, 417)
-    assert "clerk@shop.example already decided this conflict: server_wins" in _said(second)
+    assert "clerk@shop.example already decided this conflict at " in _said(second)
+    assert ": server_wins" in _said(second)
 
 
 def test_later_requests_of_the_document_are_discarded_only_once_that_is_confirmed(branch, clerk):

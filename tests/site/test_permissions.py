@@ -60,6 +60,7 @@ ENDPOINTS = {
     "api.resolve_conflict": Endpoint(
         READERS, given=lambda stock: {"conflict_id": stock.conflict, "resolution": "skip"}
     ),
+    "api.undo_conflict": Endpoint(READERS, given=lambda stock: {"conflict_id": stock.conflict}),
     "api.clear_old_requests": Endpoint(MANAGERS, given=lambda stock: {"days": 3650}),
     "api.retry": Endpoint(READERS, given=_held()),
     "api.discard": Endpoint(READERS, given=_held(reason="typed twice", take_along=1)),

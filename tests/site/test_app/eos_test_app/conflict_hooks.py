@@ -1,4 +1,5 @@
-"""Conflict hooks as an app of the branch would have them; tests have the site keep them by their path."""
+"""Conflict hooks as an app of the branch would have them. Two are named in hooks.py and decide by a document's title;
+the others the site is told to keep by their path."""
 
 import os
 import signal
@@ -30,3 +31,21 @@ def becomes_guest(conflict_id: str, conflict: dict) -> dict:
 def dies(conflict_id: str, conflict: dict) -> None:
     """Takes its worker with it."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def by_title(conflict_id: str, conflict: dict) -> dict | None:
+    title = (conflict["local_data"] or {}).get("title")
+    while title == "hook: for ever":
+        pass
+    return {"resolution": "local_wins"} if title == "hook: of the type" else None
+
+
+def for_all(conflict_id: str, conflict: dict) -> dict | None:
+    title = (conflict["local_data"] or {}).get("title")
+    return {"resolution": "skip"} if title == "hook: of all" else None
+
+
+@frappe.whitelist(methods=["POST"])
+def close_day(shop: str) -> None:
+    """A call of the central that is answered with a conflict and nothing more."""
+    frappe.local.response["http_status_code"] = 409
