@@ -7,7 +7,10 @@ from typing import Any
 
 from erp_offline_sync.engine import actions
 from erp_offline_sync.engine.errors import LocalRefused, NotAllowed
+from erp_offline_sync.engine.merge import Side
 from erp_offline_sync.engine.model import (
+    Conflict,
+    ConflictType,
     Operation,
     Request,
     Resolution,
@@ -18,6 +21,9 @@ from erp_offline_sync.engine.transitions import ENDS
 from erp_offline_sync.testing.memory_store import MemoryStore
 
 __all__ = ["People"]
+
+_CHOSEN = (Resolution.LOCAL_WINS, Resolution.SERVER_WINS, Resolution.MERGE, Resolution.SKIP)
+_REGRETTED = 0.15
 
 
 class People:
@@ -116,18 +122,38 @@ class People:
         if pending is None:
             self.violated(f"{request.id} is in conflict and there is none")
             return False
-        choices = (Resolution.LOCAL_WINS, Resolution.SERVER_WINS, Resolution.SKIP)
-        chosen = resolution or self.rng.choice(choices)
-        uid = self.queued.get(request.id)
+        return self._decide(pending, self.queued.get(request.id), resolution)
 
-        self.say(f"    decides {request.seq} {pending.conflict_type.value}: {chosen.value}")
+    def close_refused(self, resolution: Resolution | None = None) -> None:
+        """Conflicts that hold no request: the central has the result, and the branch refused it."""
+        with MemoryStore.transaction(self.store):
+            left = [each for each in self.store.conflicts(limit=1000) if not self._holds(each)]
+        for conflict in left:
+            uid = self.queued.get(conflict.local_request_id)
+            if not self._decide(conflict, uid, resolution or Resolution.SERVER_WINS):
+                self._decide(conflict, uid, Resolution.SKIP)
+
+    def _holds(self, conflict: Conflict) -> bool:
+        if conflict.conflict_type is ConflictType.CALL:
+            return True
+        return bool(self.store.open_in_line(conflict.line, limit=1))
+
+    def _decide(self, pending: Conflict, uid: int | None, resolution: Resolution | None) -> bool:
+        chosen = resolution or self.rng.choice(_CHOSEN)
+        side = self.rng.choice(tuple(Side)) if chosen is Resolution.MERGE else None
+        self.say(f"    decides {pending.resource_id} {pending.conflict_type.value}: {chosen.value} {side}")
 
         def act() -> None:
-            self.engine.resolutions.apply(pending.id, chosen, by="ann", reason="a person")
+            self.engine.resolutions.apply(pending.id, chosen, by="ann", reason="a person", rest=side)
             if chosen is Resolution.SKIP and uid is not None:
                 self.cut.add(uid)
 
-        return self._allowed(act)
+        decided = self._allowed(act)
+        if decided and chosen is not Resolution.SKIP and self.rng.random() < _REGRETTED:
+            self.say("    takes it back")
+            if self._allowed(lambda: self.engine.resolutions.undo(pending.id, by="bob")):
+                self.faults["undo"] += 1
+        return decided
 
     def _allowed(self, act: Callable[[], Any]) -> bool:
         """Whether the branch and the state of things let it happen."""

@@ -390,6 +390,7 @@ class World(Saves, Mishaps, People, Backups):
         """People decide, mend, retry and in the end discard whatever is held; whether nothing is left."""
         for turn in range(rounds):
             if not self.open_requests():
+                self.close_refused()
                 return True
             for request in self.open_requests():
                 now = self.store.requests_now().get(request.id)
