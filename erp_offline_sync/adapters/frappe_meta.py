@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from importlib import import_module
 from typing import Any
 
 import frappe
 from frappe.model.meta import get_field_precision
+from frappe.model.workflow import get_workflow_name
 
 from erp_offline_sync.engine.errors import LocalRefused
 from erp_offline_sync.engine.model import FieldKind, Json, Link, Policy, Schema, Strategy
@@ -332,8 +333,16 @@ class FrappePolicies:
 
     def schema(self, doctype: str) -> Schema | None:
         if doctype not in self._schemas:
-            self._schemas[doctype] = schema_of(doctype) if _exists(doctype) else None
+            self._schemas[doctype] = self._with_workflow(doctype) if _exists(doctype) else None
         return self._schemas[doctype]
+
+    @staticmethod
+    def _with_workflow(doctype: str) -> Schema:
+        schema, name = schema_of(doctype), get_workflow_name(doctype)
+        if not name:
+            return schema
+        workflow = frappe.get_cached_doc("Workflow", name)
+        return replace(schema, first_state=(workflow.workflow_state_field, workflow.states[0].state))
 
 
 def _exists(doctype: str) -> bool:

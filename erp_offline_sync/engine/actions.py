@@ -14,13 +14,14 @@ from .breaker import Breaker
 from .coalesce import certainly_had_no_effect
 from .errors import InvalidRequest, NotAllowed, NotFound, TakesAlong
 from .line import BREAKER, kept_breaker
-from .model import Attempt, Conflict, Document, Json, Operation, Readiness, Request, Status
+from .model import Attempt, Conflict, Document, Operation, Readiness, Request, Status
 from .names import document_links, local_document
 from .ordering import CHANGES_IDENTITY, Placer
 from .outgoing import document_body
 from .paths import document_path
 from .ports import Ports, Store
 from .status import paused_by
+from .steps import in_first_state, step_after
 from .transitions import ENDS, OPEN, begun_anew, move
 
 __all__ = [
@@ -173,7 +174,8 @@ def send_whole(ports: Ports, request_id: str, *, by: str) -> Request:
             raise NotAllowed("The document is not here any more.")
         if current.get("docstatus") == _CANCELLED:
             raise NotAllowed("The document is cancelled here, and the central never had it: discard this.")
-        body: Json = document_body(current, ports.policies.schema(document.doctype))
+        schema = ports.policies.schema(document.doctype)
+        body, step = in_first_state(document_body(current, schema), schema)
         noted = with_note(request, Attempt(at=store.now(), event="send whole", note=by))
         whole = begun_anew(
             noted,
@@ -183,10 +185,12 @@ def send_whole(ports: Ports, request_id: str, *, by: str) -> Request:
             path=document_path(document.doctype),
             body=body,
             base=None,
-            links=document_links(body, ports.policies.schema(document.doctype), request.links),
+            links=document_links(body, schema, request.links),
         )
         whole = move(whole, Status.PENDING, readiness=Readiness.RECHECK)
         store.replace(whole)
+        if step:
+            store.add(step_after(whole, step, schema, key=ports.ids.new_key()))
     return whole
 
 

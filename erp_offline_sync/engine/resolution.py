@@ -39,6 +39,7 @@ from .paths import document_path
 from .ports import Ports
 from .registry import conflict_data, read_answer
 from .sides import Sides, common_base, known_rows, matched_rows, result_of, sides_of
+from .steps import in_first_state, step_after
 from .transitions import begun_anew, move, taken_back
 from .values import is_rows, moved_fields, synced_values
 
@@ -715,7 +716,11 @@ class Resolutions:
             if before is None or conflict.resolution is None:
                 raise NotAllowed("How it stood before was not kept, so that it cannot be taken back.")
             document = store.document(conflict.line)
-            requests = self._to_take_back(conflict, before["requests"])
+            requests = self._to_take_back(conflict, before["requests"], before.get("added", ()))
+            for added in store.open_in_line(conflict.line):
+                if added.id in before.get("added", ()):
+                    reason = "the decision was taken back"
+                    self._end(added, Status.DISCARDED, closed_by=by, reason=reason)
             if document is not None and before.get("document"):
                 self._refuse_changed(conflict, document, before)
                 self._write_back(conflict, document)
@@ -739,7 +744,9 @@ class Resolutions:
             store.put_conflict(again)
         return again
 
-    def _to_take_back(self, conflict: Conflict, forms: Mapping[str, Json]) -> list[Request]:
+    def _to_take_back(
+        self, conflict: Conflict, forms: Mapping[str, Json], added: Collection[str]
+    ) -> list[Request]:
         self._placer.place_all()
         store, requests = self._store, []
         for request_id, form in forms.items():
@@ -752,7 +759,7 @@ class Resolutions:
             if request.last_change.isoformat() != form["changed"]:
                 raise NotAllowed("The document was changed again here since.")
             requests.append(request)
-        known = set(forms)
+        known = {*forms, *added}
         is_call = conflict.conflict_type is ConflictType.CALL
         if not is_call and any(other.id not in known for other in store.open_in_line(conflict.line)):
             raise NotAllowed("The document was changed again here since.")
@@ -808,7 +815,10 @@ class Resolutions:
         if document is None:
             return before
         after = [document.version, document.central_name, document.deleted]
-        return {**before, "after": after, "here": self._print_of(document)}
+        added = [
+            each.id for each in self._store.open_in_line(conflict.line) if each.id not in before["requests"]
+        ]
+        return {**before, "after": after, "added": added, "here": self._print_of(document)}
 
     def _print_of(self, document: Document) -> str:
         current = local_document(self._ports, document)
@@ -841,7 +851,7 @@ class Resolutions:
             self._decided(conflict)
             return
         schema = self._ports.policies.schema(document.doctype)
-        body = document_body(conflict.local_data, schema)
+        body, step = in_first_state(document_body(conflict.local_data, schema), schema)
         if schema is None and document.central_name == document.local_name:
             body["name"] = document.local_name
         self._store.put_document(replace(document, central_name=None, version=None, base=None, rows={}))
@@ -860,6 +870,9 @@ class Resolutions:
             links=document_links(body, schema, known),
             unique={field: value for field, value in first.unique.items() if field in body},
         )
+        if step:
+            created = self._store.get(first.id) or first
+            self._store.add(step_after(created, step, schema, key=self._ports.ids.new_key()))
 
     def _deleted_here(self, conflict: Conflict) -> None:
         document = self._document(conflict)

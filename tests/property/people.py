@@ -124,21 +124,23 @@ class People:
             return False
         return self._decide(pending, self.queued.get(request.id), resolution)
 
-    def close_refused(self, resolution: Resolution | None = None) -> None:
+    def close_refused(self) -> None:
         """Conflicts that hold no request: the central has the result, and the branch refused it."""
         with MemoryStore.transaction(self.store):
             left = [each for each in self.store.conflicts(limit=1000) if not self._holds(each)]
         for conflict in left:
             uid = self.queued.get(conflict.local_request_id)
-            if not self._decide(conflict, uid, resolution or Resolution.SERVER_WINS):
-                self._decide(conflict, uid, Resolution.SKIP)
+            if not self._decide(conflict, uid, Resolution.SERVER_WINS, sure=True):
+                self._decide(conflict, uid, Resolution.SKIP, sure=True)
 
     def _holds(self, conflict: Conflict) -> bool:
         if conflict.conflict_type is ConflictType.CALL:
             return True
         return bool(self.store.open_in_line(conflict.line, limit=1))
 
-    def _decide(self, pending: Conflict, uid: int | None, resolution: Resolution | None) -> bool:
+    def _decide(
+        self, pending: Conflict, uid: int | None, resolution: Resolution | None, *, sure: bool = False
+    ) -> bool:
         chosen = resolution or self.rng.choice(_CHOSEN)
         side = self.rng.choice(tuple(Side)) if chosen is Resolution.MERGE else None
         self.say(f"    decides {pending.resource_id} {pending.conflict_type.value}: {chosen.value} {side}")
@@ -149,7 +151,7 @@ class People:
                 self.cut.add(uid)
 
         decided = self._allowed(act)
-        if decided and chosen is not Resolution.SKIP and self.rng.random() < _REGRETTED:
+        if decided and not sure and chosen is not Resolution.SKIP and self.rng.random() < _REGRETTED:
             self.say("    takes it back")
             if self._allowed(lambda: self.engine.resolutions.undo(pending.id, by="bob")):
                 self.faults["undo"] += 1
