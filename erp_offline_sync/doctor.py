@@ -16,6 +16,7 @@ from frappe.utils import cint, get_system_timezone
 from erp_offline_sync import bootstrap, branch_identity, settings, tasks
 from erp_offline_sync.engine import status
 from erp_offline_sync.engine.classify import Verdict, read_probe
+from erp_offline_sync.engine.companion import read_capabilities
 from erp_offline_sync.engine.config import parse
 from erp_offline_sync.engine.errors import SettingsError
 from erp_offline_sync.engine.model import Status, Wire
@@ -105,9 +106,21 @@ def _central_checks(central: Any, values: dict[str, Any]) -> list[Check]:
     if info:
         versions = ", ".join(f"{app} {version}" for app, version in sorted(info.items()))
         checks.append(Check("version of the central", OK, versions))
+    checks.append(_companion(central))
     doctypes = [row.document_type for row in frappe.get_doc(settings.SETTINGS).policies if row.enabled]
     refused = [check for doctype in doctypes if (check := _permission(central, doctype))]
     return [*checks, *refused, *_workflows(central, doctypes), _one_user(central, doctypes)]
+
+
+def _companion(central: Any) -> Check:
+    said = read_capabilities(central.capabilities())
+    if said is None:
+        return Check(
+            "companion",
+            OK,
+            "The central has no companion for this user: requests leave one by one, by plain REST.",
+        )
+    return Check("companion", OK, f"The central has this app ({said.version}): requests go many at a time.")
 
 
 def _clock(central: Any) -> Check:

@@ -29,7 +29,7 @@ from .push import (
     push_text,
 )
 
-__all__ = ["COMPANION", "STOPPED", "Companion", "kept_capabilities"]
+__all__ = ["COMPANION", "STOPPED", "Companion", "kept_capabilities", "read_capabilities"]
 
 COMPANION = "companion"
 _NAME_LENGTH = 140
@@ -45,7 +45,21 @@ STOPPED = frozenset({"OriginOfAnother", "OriginStopped", "OriginCloned", "Origin
 def kept_capabilities(text: str | None) -> Capabilities | None:
     """What the companion last said of itself, as it is kept; None where there is none, or it was never asked."""
     kept = json.loads(text) if text else {}
-    return parse_capabilities(kept["said"]) if kept.get("said") else None
+    return _understood(kept["said"]) if kept.get("said") else None
+
+
+def read_capabilities(reply: Reply) -> Capabilities | None:
+    """What a companion answers of itself; None for every other answer."""
+    if classify(reply, Operation.CALL).verdict is not Verdict.APPLIED:
+        return None
+    return _understood(reply.body.get("message"))
+
+
+def _understood(message: object) -> Capabilities | None:
+    try:
+        return parse_capabilities(message)
+    except UnreadableMessage:
+        return None  # another version, or something else that answers: plain REST goes all the same
 
 
 class Companion:
@@ -70,14 +84,10 @@ class Companion:
 
     def ask(self) -> Capabilities | None:
         """Ask it now. Where no proper answer comes, what is known stays, and is asked again soon."""
-        outcome, message = self._read(self._ports.central.capabilities())
-        said: Capabilities | None = None
-        known = outcome.verdict is Verdict.APPLIED or outcome.verdict in _SAYS_NO
-        if outcome.verdict is Verdict.APPLIED:
-            try:
-                said = parse_capabilities(message)
-            except UnreadableMessage:
-                said = None  # another version, or something else that answers: plain REST goes all the same
+        reply = self._ports.central.capabilities()
+        said = read_capabilities(reply)
+        verdict = classify(reply, Operation.CALL).verdict
+        known = verdict is Verdict.APPLIED or verdict in _SAYS_NO
         with self._store.transaction():
             asked_at = self._store.now()
             if not known:
