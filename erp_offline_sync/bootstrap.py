@@ -148,14 +148,15 @@ def site(
     return Assembled(engine=SyncEngine(ports, holder=_holder()), ports=ports)
 
 
-def site_central(values: Mapping[str, Any]) -> CompanionCentral:
-    """The central of the connected site, by its effective settings. Raises SettingsError where there is no URL."""
+def site_central(values: Mapping[str, Any], *, secret: str | None = None) -> CompanionCentral:
+    """The central of the connected site, by its effective settings; `secret`: another than the one that is kept.
+    Raises SettingsError where there is no URL."""
     from erp_offline_sync import settings
 
     return CompanionCentral(
         values.get("central_url") or "",
         values.get("api_key") or "",
-        settings.secret(),
+        settings.secret() if secret is None else secret,
         ca_file=values.get("ca_file") or None,
         read_timeout=float(values.get("central_request_timeout") or 120),
         allow_plain_http=bool(values.get("allow_plain_http")),

@@ -491,6 +491,77 @@ def undo(name):
     return DONE
 
 
+@_command("connect")
+@click.argument("url")
+@click.option("--key", help="API key of the branch's user there; asked for if not given.")
+@click.option(
+    "--secret-file", type=click.Path(exists=True, dir_okay=False), help="File that holds the API secret."
+)
+@click.option("--ca-file", help="PEM file, where the certificate is signed by a private authority.")
+@click.option("--link", "link", multiple=True, help="Link the documents of this type that both sites have.")
+@click.option("--moved", is_flag=True, help="It is the same central under a new address.")
+@click.option("--dry-run", is_flag=True, help="Look and tell; save and link nothing.")
+@_json
+def connect(url, key, secret_file, ca_file, link, moved, dry_run, as_json):
+    """Make this site a branch of the central at URL: check everything, then save it. Exits with 3 where something is
+    still to be mended.
+
+    Key and secret come from --key and --secret-file, from CENTRAL_API_KEY and CENTRAL_API_SECRET, or are asked for.
+    """
+    from erp_offline_sync.connecting import connect as make_connection
+    from erp_offline_sync.doctor import PROBLEM
+
+    key = key or os.environ.get("CENTRAL_API_KEY") or _asked_for("API key")
+    secret = (
+        _content(secret_file) or os.environ.get("CENTRAL_API_SECRET") or _asked_for("API secret", hide=True)
+    )
+    if not key or not secret:
+        click.echo("An API key and its secret are needed: --key and --secret-file.", err=True)
+        return WRONG_USAGE
+    told = make_connection(url, key, secret, ca_file=ca_file, link=link, moved=moved, dry_run=dry_run)
+    checks = told["checks"]
+    lines = [*_check_lines(checks), *map(_linked_line, told["linked"].items())]
+    if told["saved"]:
+        lines.append(
+            "Connected. What the policies of Offline Sync Settings name is captured and sent from now on."
+        )
+    else:
+        lines.append("Nothing was saved.")
+    _print(told, as_json, lines)
+    if not told["saved"] and not dry_run:
+        return OFFLINE
+    return NEEDS_PERSON if any(check["state"] == PROBLEM for check in checks) else DONE
+
+
+def _asked_for(what, hide=False):
+    return click.prompt(what, hide_input=hide, err=True).strip() if sys.stdin.isatty() else None
+
+
+def _content(path):
+    if not path:
+        return None
+    with open(path, encoding="utf-8") as file:
+        return file.read().strip()
+
+
+def _check_lines(checks):
+    marks = {"ok": "ok ", "problem": "NO "}
+    return [
+        f"{marks.get(check['state'], '!  ')} {check['name']}: {check['message']}"
+        + (f"\n      → {check['todo']}" if check["todo"] and check["state"] != "ok" else "")
+        for check in checks
+    ]
+
+
+def _linked_line(linked):
+    doctype, found = linked
+    differing = f" ({', '.join(found['differing'])})" if found["differing"] else ""
+    return (
+        f"{doctype}: {found['linked']} linked, {found['known']} known already, {found['absent']} only here, "
+        f"{found['differ']} of the same name made at another time{differing}"
+    )
+
+
 @_command("identity")
 @click.option("--copy", "answer", flag_value="copy", help="This site is a copy: it is no branch any more.")
 @click.option(
@@ -565,16 +636,11 @@ def show_metrics(days, as_json):
 @_json
 def doctor(as_json):
     """What keeps this branch from syncing, and what to do. Exits with 1 where there is a problem."""
-    from erp_offline_sync.doctor import OK, PROBLEM, site_checks
+    from erp_offline_sync.doctor import PROBLEM, site_checks
 
     checks = site_checks()
-    marks = {OK: "ok ", PROBLEM: "NO "}
-    lines = [
-        f"{marks.get(check.state, '!  ')} {check.name}: {check.message}"
-        + (f"\n      → {check.todo}" if check.todo and check.state != OK else "")
-        for check in checks
-    ]
-    _print([check.as_dict() for check in checks], as_json, lines)
+    told = [check.as_dict() for check in checks]
+    _print(told, as_json, _check_lines(told))
     return REFUSED if any(check.state == PROBLEM for check in checks) else DONE
 
 

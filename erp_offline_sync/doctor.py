@@ -85,19 +85,17 @@ def connection_checks(values: dict[str, Any]) -> list[Check]:
     except SettingsError as error:
         return [Check("url", PROBLEM, str(error), "Correct the URL in Offline Sync Settings.")]
     try:
-        outcome = read_probe(central.probe())
-        if outcome.verdict is not Verdict.APPLIED:
-            return [
-                complete,
-                Check("connection", PROBLEM, outcome.message, _WHAT_TO_DO.get(outcome.verdict, "")),
-            ]
-        return [
-            complete,
-            Check("connection", OK, f"Logged in as {outcome.name}"),
-            *_central_checks(central, values),
-        ]
+        return [complete, *checks_of(central, values)]
     finally:
         central.close()
+
+
+def checks_of(central: Any, values: dict[str, Any]) -> list[Check]:
+    """What works with this central, whether or not the settings name it."""
+    outcome = read_probe(central.probe())
+    if outcome.verdict is not Verdict.APPLIED:
+        return [Check("connection", PROBLEM, outcome.message, _WHAT_TO_DO.get(outcome.verdict, ""))]
+    return [Check("connection", OK, f"Logged in as {outcome.name}"), *_central_checks(central, values)]
 
 
 def _central_checks(central: Any, values: dict[str, Any]) -> list[Check]:

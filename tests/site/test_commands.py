@@ -34,6 +34,7 @@ COMMANDS = {
     "conflicts": "3 where there are any",
     "resolve": "Decide a conflict",
     "purge": "Delete ended requests",
+    "connect": "Make this site a branch of the central",
     "identity": "Which branch this site is",
     "metrics": "how often the central was not reached",
     "doctor": "1 where there is a problem",
