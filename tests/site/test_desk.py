@@ -613,6 +613,13 @@ def test_pages_can_be_used_on_a_telephone_and_read_in_the_dark(
             desk.picture(f"{theme}-{width}-{name}")
             wide = browser.run("return document.scrollingElement.scrollWidth")
             assert wide <= width, f"{name} is {wide} wide"
+            cells = browser.run(
+                "return [...document.querySelectorAll('.offline-sync-table td')]"
+                ".filter((e) => e.checkVisibility()).map((e) => e.getBoundingClientRect())"
+            )
+            assert all(cell["left"] >= 0 and cell["right"] <= width for cell in cells), name
+            if name == "conflict":
+                assert cells[0]["top"] < 720, "what differs is seen without scrolling"
             faint = [(said, ratio) for said, ratio in browser.run(SEEN + CONTRAST, readable) if ratio < 4.4]
             assert faint == [], name
     finally:

@@ -9,6 +9,15 @@ const FRAMEWORK = new Set(
 // Characters that turn the order of a text around: they are shown, and do nothing.
 const TURNING = /[\u202a-\u202e\u2066-\u2069]/g;
 
+// On a telephone a row stands as a list: the first cell as its title, the others below with their head before them.
+const STACKED = `@media (max-width: 575px) {
+	.offline-sync-table thead { display: none; }
+	.offline-sync-table tr, .offline-sync-table td { display: block; }
+	.offline-sync-table td:first-child { font-weight: 600; }
+	.offline-sync-table td + td::before { content: attr(data-head); display: block; font-size: var(--text-sm, 12px);
+		color: var(--text-muted); }
+}`;
+
 function element(tag, className, content) {
 	const made = document.createElement(tag);
 	if (className) made.className = className;
@@ -109,6 +118,7 @@ export const text = {
 	// A table of `heads` over `rows`, each row a list of values or elements.
 	table(host, heads, rows) {
 		const frame = element("div", "table-responsive");
+		frame.appendChild(element("style", "", STACKED));
 		const table = element("table", "table table-bordered table-sm offline-sync-table");
 		const head = table.createTHead().insertRow();
 		heads.forEach((name) => head.appendChild(element("th", "", name)));
@@ -116,7 +126,9 @@ export const text = {
 		rows.forEach((row) => {
 			const line = body.insertRow();
 			row.forEach((value, column) => {
-				put(line.insertCell(), value).style.minWidth = column ? "7em" : "9em";
+				const cell = put(line.insertCell(), value);
+				cell.dataset.head = heads[column];
+				cell.style.minWidth = column ? "7em" : "9em";
 			});
 		});
 		frame.appendChild(table);
