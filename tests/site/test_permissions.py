@@ -80,6 +80,9 @@ ENDPOINTS = {
     "api.test_connection": Endpoint(MANAGERS),
     "api.doctor": Endpoint(MANAGERS),
     "api.shutdown": Endpoint(MANAGERS),
+    "receiver.capabilities": Endpoint((), writes=False),
+    "receiver.push": Endpoint(()),
+    "receiver.receipts": Endpoint((), given=lambda stock: {"origin": "none", "ids": []}),
     "conflicts.list_conflicts": Endpoint(READERS, writes=False),
     "conflicts.expected": Endpoint(READERS, writes=False),
     "conflicts.preview": Endpoint(
