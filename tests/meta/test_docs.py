@@ -57,6 +57,7 @@ PAGES = [
     "events.md",
     "companion.md",
     "operations.md",
+    "conflict-resolution.md",
     "architecture.md",
     "semantics.md",
     "testing.md",

@@ -215,8 +215,10 @@ def test_the_workspace_counts_no_rows() -> None:
         (PACKAGE / "erp_offline_sync/workspace/offline_sync/offline_sync.json").read_text(encoding="utf-8")
     )
     assert spec["shortcuts"] == spec["number_cards"] == []
-    linked = {link["link_to"] for link in spec["links"] if link["type"] == "Link"}
-    assert linked <= set(DOCTYPES)
+    links = [link for link in spec["links"] if link["type"] == "Link"]
+    assert {link["link_to"] for link in links if link["link_type"] == "DocType"} <= set(DOCTYPES)
+    for page in (link["link_to"].replace("-", "_") for link in links if link["link_type"] == "Page"):
+        assert (PACKAGE / f"erp_offline_sync/page/{page}/{page}.json").exists()
 
 
 def constant(module: str, name: str) -> ast.expr:

@@ -529,8 +529,9 @@ def test_every_page_says_how_the_sync_stands_and_leads_to_what_can_be_done(
     if not browser.texts(f"{INDICATOR} .offline-sync-menu"):
         browser.click(f"{INDICATOR} > button")
     browser.click(f"{INDICATOR} button", "Conflicts: 1")
-    browser.wait("return cur_list?.doctype === 'Sync Conflict' && cur_list.data.length === 1")
-    assert browser.run("return cur_list.data[0].name") == conflict
+    browser.see(".osc-item", "Shop Note")
+    assert browser.run("return frappe.get_route()[0]") == "sync-conflicts"
+    assert branch.get("Sync Conflict", conflict)["resolution_status"] == "pending"
 
 
 def test_where_there_is_no_navbar_the_state_stands_in_the_head_of_the_page(desk, browser):
@@ -561,7 +562,13 @@ def test_a_document_says_on_its_own_form_that_it_waits_or_is_in_conflict(
     browser.see(NOTE, "In conflict: changed on both sides")
     desk.picture("note-conflict")
     browser.click(f"{NOTE} a", "Decide")
-    desk.on_form("Sync Conflict", conflict)
+    browser.see(".osc-detail .osc-head", note)
+    desk.form("Sync Conflict", conflict)
+    browser.click(".page-actions button", "Open in Sync Conflicts")
+    browser.see(".osc-detail .osc-head", note)
+    desk.workspace()
+    browser.click(".link-item a, a.link-item", "Sync Conflicts")
+    browser.see(".osc-item", "Shop Note")
 
 
 # As brightness goes, of two colours that lie on each other: https://www.w3.org/TR/WCAG21/#dfn-contrast-ratio

@@ -161,6 +161,9 @@ class Browser:
                     "element not interactable",
                 ):
                     raise
+                # Something that stays in its place, as a page's head does, may lie over it.
+                with contextlib.suppress(BrowserError):
+                    self.run("arguments[0].scrollIntoView({ block: 'center' })", {_ELEMENT: element})
                 return False
             return True
 

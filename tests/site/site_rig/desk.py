@@ -187,6 +187,15 @@ class Desk:
         path.write_text(json.dumps({**kept, **measured}, indent=1))
         print(json.dumps(measured))
 
+    def wide_picture(self, name: str, css: str | None = None) -> None:
+        """One for the documents: on a wide screen, with that element in the middle."""
+        self.browser.resize(1320, 860)
+        if css:
+            self.browser.run("document.querySelector(arguments[0]).scrollIntoView({ block: 'center' })", css)
+        self.browser.run("return new Promise((done) => setTimeout(done, 300))")
+        self.picture(name)
+        self.browser.resize(*SIZE)
+
     def picture(self, name: str) -> Path:
         path = self.pictures / f"{name}.png"
         self.browser.screenshot(path)

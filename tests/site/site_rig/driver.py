@@ -24,7 +24,8 @@ from .shadow import Bench, RigFailed, Shadow, copy_checkout, plans
 _ROOT = Path(__file__).resolve().parents[3]
 _SITE_TESTS = "tests/site"
 _ERPNEXT_TESTS = "tests/site/erpnext"
-_DESK_TESTS = "tests/site/test_desk.py"
+_DESK_TESTS = ("tests/site/test_conflicts_page.py", "tests/site/test_desk.py")
+_AXE_TEST = "tests/site/test_conflicts_page.py::test_axe_finds_no_serious_fault"
 _DEFAULT_BENCHES = ("~/frappe-bench", "~/frappe-bench-16")
 
 
@@ -144,10 +145,17 @@ def _run_part(shadow: Shadow, options: argparse.Namespace, *, erpnext: bool, say
         arguments = [str(shadow.copy / _below_root(path)) for path in options.paths]
     if not erpnext:
         arguments.append(f"--ignore={shadow.copy / _ERPNEXT_TESTS}")
-    lacking = browser.missing_programs()
-    if lacking and not erpnext:
-        say(f"no {', '.join(lacking)} on this machine: {_DESK_TESTS} is left out")
-        arguments.append(f"--ignore={shadow.copy / _DESK_TESTS}")
+    left_out: list[str] = []
+    if not erpnext:
+        if lacking := browser.missing_programs():
+            say(f"no {', '.join(lacking)} on this machine: {', '.join(_DESK_TESTS)} are left out")
+            left_out = list(_DESK_TESTS)
+        elif not shadow.ensure_axe():
+            say(f"axe-core cannot be had from the package index: {_AXE_TEST} is left out")
+            left_out = [_AXE_TEST]
+    arguments += [
+        f"--deselect={path}" if "::" in path else f"--ignore={shadow.copy / path}" for path in left_out
+    ]
     arguments += ["-k", options.expression] if options.expression else []
     arguments += [*(["-x"] if options.exit_first else []), *options.pytest]
     code, report = shadow.run_tests(sites, arguments)
@@ -164,7 +172,7 @@ def _run_part(shadow: Shadow, options: argparse.Namespace, *, erpnext: bool, say
         **{kind: counts[kind] for kind in ("passed", "failed", "skipped")},
         **({"broken": broken} if broken else {}),
         **({"passed_only_again": unsteady} if unsteady else {}),
-        **({"left_out": [_DESK_TESTS]} if lacking and not erpnext else {}),
+        **({"left_out": left_out} if left_out else {}),
         "tests": sorted(report["outcomes"]),
     }
 

@@ -32,6 +32,7 @@ APP = "erp_offline_sync"
 TEST_APP = "eos_test_app"
 _COPIED = (APP, "tests", "pyproject.toml", "README.md", "license.txt")
 _NOT_COPIED = {"__pycache__", "node_modules", ".pytest_cache", ".hypothesis"}
+_AXE = "axe-playwright-python==0.1.8"
 _BUILT = "dist"  # public/dist is made in the copy and stays there
 # Variables that would steer Frappe, Python or pytest from outside. With CI set, workers run as if in tests.
 _FOREIGN = (
@@ -532,6 +533,20 @@ class Shadow:
         argv = [str(self.bench.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         self._run([*argv, "--target", str(self._tools), "pytest>=8"], log="pytest-install")
 
+    def ensure_axe(self) -> bool:
+        """axe-core, which looks for what keeps people from using a page, from a package that bundles it. It is
+        for the tests alone and stays in the shadow."""
+        if self.axe.exists():
+            return True
+        argv = [str(self.bench.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        with contextlib.suppress(RigFailed):
+            self._run([*argv, "--no-deps", "--target", str(self.axe.parents[1]), _AXE], log="axe-install")
+        return self.axe.exists()
+
+    @property
+    def axe(self) -> Path:
+        return self.folder / "axe" / "axe_playwright_python" / "axe.min.js"
+
     def run_tests(self, sites: Mapping[str, Any], arguments: list[str]) -> tuple[int, dict[str, Any]]:
         """pytest's exit code, and `{"outcomes": {node id: passed|failed|skipped}}`."""
         report = self.folder / "report.json"
@@ -548,6 +563,7 @@ class Shadow:
             "sites": sites,
             "report": str(report),
             "tools": str(self._tools),
+            "axe": str(self.axe),
         }
         rig = self.folder / "rig.json"
         _write_private(rig, facts)

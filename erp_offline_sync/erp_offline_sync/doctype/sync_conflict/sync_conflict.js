@@ -5,6 +5,9 @@ frappe.ui.form.on("Sync Conflict", {
 		frm.disable_save();
 		if (frm.is_new()) return;
 		show_sides(frm);
+		frm.add_custom_button(__("Open in Sync Conflicts"), () =>
+			frappe.set_route("sync-conflicts", frm.doc.name)
+		);
 		const { resource_type, resource_id, resolution_status } = frm.doc;
 		if (resolution_status === "pending") ask(frm);
 		if (resource_type && resource_id) {

@@ -27,8 +27,14 @@ export const caller = {
 	pause: (reason) => call("pause", { reason }),
 	resume: () => call("resume"),
 	getPendingConflicts: () => call("get_pending_conflicts"),
-	resolveConflict: (id, resolution, values) =>
-		call("resolve_conflict", { conflict_id: id, resolution, values: values || null }),
+	resolveConflict: (id, resolution, values, choices) =>
+		call("resolve_conflict", {
+			conflict_id: id,
+			resolution,
+			values: values || null,
+			choices: choices || null,
+		}),
+	undoConflict: (id) => call("undo_conflict", { conflict_id: id }),
 	clearOldRequests: (days) => call("clear_old_requests", { days }),
 
 	// event: "sync-state-changed" or "sync-progress"

@@ -1,0 +1,168 @@
+// What a person has chosen so far of one conflict, a draft, and what comes out of it. Pure.
+//
+// A draft is { mode, choices, values }. "local_wins" and "server_wins" take one side as a whole; "merge" takes what
+// one side alone changed and leaves what clashes to `choices`; `values` are written by the person and come before all.
+
+// The server names what can be chosen by a path: a field, a row, a cell of a row, the order of a table's rows, and
+// "*" for the document as a whole.
+const WHOLE = "*";
+const WHOLE_SIDE = { local_wins: "local", server_wins: "server" };
+
+export const cell_path = (row, column) => `${row.path}.${column}`;
+export const is_clash = (conflict, path) =>
+	conflict.clashes.includes(path) || conflict.clashes.includes(WHOLE);
+
+export function begin({ resolutions }) {
+	return { mode: resolutions.includes("merge") ? "merge" : "", choices: {}, values: {} };
+}
+
+// The conflict's clashes, and what else may be chosen, each under the path that the server knows it by. What is
+// part of something wider (a cell of a row) names that as `within`.
+export function paths_of(conflict) {
+	const clashing = new Set(conflict.clashes);
+	const found = new Map();
+	const add = (path, within) =>
+		found.has(path) || found.set(path, { path, within, clash: clashing.has(path) });
+	conflict.fields.filter((field) => field.state !== "same").forEach((field) => add(field.path));
+	for (const table of conflict.tables) {
+		for (const row of table.rows.filter((each) => each.state !== "same")) {
+			add(row.path);
+			for (const column of row.clashes) add(cell_path(row, column), row.path);
+		}
+	}
+	clashing.forEach((path) => add(path));
+	return found;
+}
+
+export function side_of(draft, { path, within, clash }) {
+	if (draft.mode === "server_wins") return "server";
+	if (draft.mode === "local_wins") return clash ? "local" : undefined;
+	return (within && draft.choices[within]) || draft.choices[path];
+}
+
+// What still has to be chosen, in the order of the page.
+export function missing(draft, conflict) {
+	if (draft.mode !== "merge") return [];
+	return [...paths_of(conflict).values()]
+		.filter((each) => each.clash && !(each.path in draft.values) && !side_of(draft, each))
+		.map((each) => each.path);
+}
+
+// The draft with this field, row or cell taken from one side.
+export function take(draft, conflict, path, side) {
+	const opened = as_merge(draft, conflict);
+	const choices = { ...opened.choices, [path]: side };
+	// A row that is taken whole says nothing of its cells any more, and the other way round.
+	for (const each of paths_of(conflict).values()) {
+		if (each.within === path) delete choices[each.path];
+		if (each.path === path && each.within) {
+			if (choices[each.within]) spread(choices, conflict, each.within);
+			delete choices[each.within];
+			choices[path] = side;
+		}
+	}
+	const values = { ...opened.values };
+	delete values[path];
+	return { mode: "merge", choices, values };
+}
+
+function spread(choices, conflict, within) {
+	for (const each of paths_of(conflict).values()) {
+		if (each.within === within) choices[each.path] = choices[within];
+	}
+}
+
+// The draft with everything from one side, or merged again with nothing chosen.
+export function take_all(mode) {
+	return { mode, choices: {}, values: {} };
+}
+
+export function write(draft, conflict, path, value) {
+	const opened = as_merge(draft, conflict);
+	return { ...opened, values: { ...opened.values, [path]: value } };
+}
+
+export function unwrite(draft, path) {
+	const values = { ...draft.values };
+	delete values[path];
+	return { ...draft, values };
+}
+
+// A side taken as a whole, said choice by choice, so that one of them can differ.
+function as_merge(draft, conflict) {
+	const side = WHOLE_SIDE[draft.mode];
+	if (!side) return { ...draft, mode: "merge" };
+	const choices = {};
+	for (const each of paths_of(conflict).values()) {
+		if (each.clash || (side === "server" && !each.within)) choices[each.path] = side;
+	}
+	return { mode: "merge", choices, values: {} };
+}
+
+// { value }, with `side` where one was taken, `written` where the person wrote it, `open` where nobody chose yet.
+export function field_result(draft, field, clash) {
+	if (field.path in draft.values) return { value: draft.values[field.path], written: true };
+	const side = side_of(draft, { path: field.path, clash });
+	if (side) return { value: field[side], side };
+	return clash ? { open: true } : { value: field.result };
+}
+
+// The row that comes out: null where it is removed; `open` names the columns that nobody chose yet, or "" for the
+// row as a whole.
+export function row_result(draft, conflict, row) {
+	const clash = is_clash(conflict, row.path);
+	const side = side_of(draft, { path: row.path, clash });
+	if (side) return { value: row[side], side, open: [] };
+	if (clash) return { value: null, open: [""] };
+	if (!row.clashes.length) return { value: row.result, open: [] };
+	const value = { ...row.result };
+	const open = [];
+	for (const column of row.clashes) {
+		const chosen = side_of(draft, {
+			path: cell_path(row, column),
+			within: row.path,
+			clash: true,
+		});
+		if (chosen) value[column] = row[chosen]?.[column];
+		else open.push(column);
+	}
+	return { value, open };
+}
+
+// What is asked of the server: { resolution, choices, values }; null while something has to be chosen.
+export function decision(draft, conflict) {
+	if (!draft.mode || missing(draft, conflict).length) return null;
+	const written = Object.keys(draft.values);
+	if (!written.length) {
+		const choices = Object.keys(draft.choices).length ? draft.choices : null;
+		return { resolution: draft.mode, choices, values: null };
+	}
+	const choices = { ...draft.choices };
+	// What is written comes before its choice, but a clash has to have one.
+	for (const path of written) if (conflict.clashes.includes(path)) choices[path] ||= "local";
+	return { resolution: "manual", choices, values: draft.values };
+}
+
+// The draft for a conflict that came back with another document of the server: what is still there is kept.
+export function keep(draft, conflict) {
+	const there = paths_of(conflict);
+	const fields = new Set(conflict.fields.map((field) => field.path));
+	const pick = (from, has) =>
+		Object.fromEntries(Object.entries(from).filter(([path]) => has(path)));
+	const possible = !draft.mode || conflict.resolutions.includes(draft.mode);
+	if (!possible) return begin(conflict);
+	return {
+		mode: draft.mode,
+		choices: pick(draft.choices, (path) => there.has(path)),
+		values: pick(draft.values, (path) => fields.has(path)),
+	};
+}
+
+export function touched(draft, conflict) {
+	const fresh = begin(conflict);
+	return (
+		draft.mode !== fresh.mode ||
+		Object.keys(draft.choices).length > 0 ||
+		Object.keys(draft.values).length > 0
+	);
+}

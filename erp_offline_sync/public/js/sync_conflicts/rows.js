@@ -1,0 +1,284 @@
+// A child table of one conflict: its rows of both sides aligned, changes marked in the cells, a choice for each row
+// and for each cell that clashes.
+
+import { cell_path, is_clash, row_result, side_of } from "./choices";
+import { button, fill, h } from "./dom";
+import { said, said_apart } from "./format";
+import { new_group, radio } from "./radio";
+import { SIDE_LABELS, state_pill } from "./states";
+import { value } from "./value";
+
+const SIDES = ["base", "local", "server"];
+const KNOWN_BY = 3; // columns that are shown anyway, to know a row by
+
+// `view` as for fields_table. Answers { element, update() }.
+export function rows_section(view, table) {
+	const changed = table.rows.filter((row) => row.state !== "same");
+	const equal = table.rows.filter((row) => row.state === "same");
+	const host = h("section", { class: "osc-rows" });
+	const heading = h("h5", { class: "osc-heading", id: new_group() }, table.label || table.path);
+	host.setAttribute("aria-labelledby", heading.id);
+	let drawn = [];
+	let all_columns = false;
+	let all_rows = false;
+
+	const draw = () => {
+		const columns = table.columns.filter(
+			(column, index) =>
+				all_columns ||
+				index < KNOWN_BY ||
+				changed.some((row) => differs(row, column.fieldname))
+		);
+		const rows = all_rows ? table.rows : changed;
+		drawn = rows.map((row) => row_group(view, table, row, columns));
+		const heads = [
+			h("th", { scope: "col", role: "columnheader" }, __("Row")),
+			h("th", { scope: "col", role: "columnheader" }, __("Side")),
+		];
+		columns.forEach((column) =>
+			heads.push(
+				h(
+					"th",
+					{ scope: "col", role: "columnheader", class: number_class(column) },
+					column.label || column.fieldname
+				)
+			)
+		);
+		fill(
+			host,
+			heading,
+			h(
+				"div",
+				{
+					class: "osc-scroll",
+					tabindex: "0",
+					role: "group",
+					"aria-labelledby": heading.id,
+				},
+				h(
+					"table",
+					{
+						class: "osc-table osc-children",
+						role: "table",
+						style: `--osc-columns: ${columns.length}`,
+					},
+					h(
+						"caption",
+						{ class: "sr-only" },
+						__("Rows of {0}", [table.label || table.path])
+					),
+					h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads)),
+					drawn.map((each) => each.element)
+				)
+			),
+			h(
+				"div",
+				{ class: "osc-toggles" },
+				toggle(
+					columns.length < table.columns.length || all_columns,
+					all_columns,
+					__("Show all columns"),
+					__("Show columns that differ"),
+					() => (all_columns = !all_columns)
+				),
+				toggle(
+					equal.length,
+					all_rows,
+					equal.length === 1
+						? __("Show 1 equal row")
+						: __("Show {0} equal rows", [equal.length]),
+					__("Hide equal rows"),
+					() => (all_rows = !all_rows)
+				)
+			)
+		);
+	};
+	const toggle = (wanted, on, show, hide, turn) =>
+		wanted &&
+		button(
+			on ? hide : show,
+			"btn-link osc-toggle",
+			() => {
+				turn();
+				draw();
+			},
+			{ "aria-expanded": String(Boolean(on)) }
+		);
+
+	draw();
+	return { element: host, update: () => drawn.forEach((each) => each.update()) };
+}
+
+const number_class = (column) =>
+	["Int", "Float", "Currency", "Percent"].includes(column.fieldtype) ? "osc-number" : "";
+
+// Between the sides that have the row: one that was added or removed differs in everything.
+function differs(row, name) {
+	const there = SIDES.map((side) => row[side]).filter(Boolean);
+	return new Set(there.map((side) => JSON.stringify(side[name] ?? null))).size > 1;
+}
+
+function row_group(view, table, row, columns) {
+	const { conflict } = view;
+	const clash = is_clash(conflict, row.path) || row.clashes.length > 0;
+	// A table whose rows cannot be told apart is chosen as one.
+	const choosable = view.may_choose && !table.whole && !["same", "both"].includes(row.state);
+	const number = table.rows.indexOf(row) + 1;
+	const id = new_group();
+	const sides = clash ? [...SIDES, "result"] : ["result"];
+	const words = new Map(
+		columns.map((column) => [
+			column.fieldname,
+			said_apart(
+				SIDES.map((side) => row[side]?.[column.fieldname]),
+				column,
+				row.local || row.server || row.base || {},
+				conflict.link_titles
+			),
+		])
+	);
+	const radios = {};
+	const cell_radios = [];
+	const option = (side) => {
+		radios[side] = radio(`${id}-row`, side, {
+			label: __("Row {0}: {1}", [number, SIDE_LABELS[side]()]),
+			chosen: (chosen) => view.take(row.path, chosen),
+		});
+		return h(
+			"label",
+			{ class: "osc-row-choice" },
+			radios[side],
+			side === "local" ? __("Local") : __("Server")
+		);
+	};
+	const name = h(
+		"th",
+		{ scope: "rowgroup", role: "rowheader", rowspan: sides.length, class: "osc-name" },
+		h("span", { class: "osc-label" }, __("Row {0}", [number])),
+		state_pill(clash ? "clash" : row.state),
+		choosable && h("span", { class: "osc-row-choices" }, ["local", "server"].map(option))
+	);
+	const result_cells = new Map();
+	const group = h("tbody", {
+		role: "rowgroup",
+		class: `osc-group osc-state-${row.state} ${clash ? "osc-aligned" : ""}`,
+		"data-path": table.whole ? null : row.path,
+	});
+	sides.forEach((side, index) => {
+		const line = h(
+			"tr",
+			{ role: "row", class: `osc-line-${side}` },
+			index === 0 && name,
+			h(
+				"th",
+				{ scope: "row", role: "rowheader", class: "osc-side-name" },
+				SIDE_LABELS[side]()
+			)
+		);
+		if (side !== "result" && !row[side]) {
+			line.appendChild(
+				h(
+					"td",
+					{ role: "cell", colspan: columns.length, class: "osc-absent" },
+					side === "base" ? __("not there yet") : __("not there")
+				)
+			);
+		} else {
+			columns.forEach((column) => line.appendChild(cell(side, column)));
+		}
+		group.appendChild(line);
+	});
+
+	function cell(side, column) {
+		const place = h("td", {
+			role: "cell",
+			class: `osc-${side} ${number_class(column)}`,
+			"data-label": column.label || column.fieldname,
+		});
+		if (side === "result") {
+			result_cells.set(column.fieldname, place);
+			return place;
+		}
+		const [base, ...others] = words.get(column.fieldname);
+		const mine = side === "base" ? base : others[side === "local" ? 0 : 1];
+		const shown = value(mine, {
+			label: column.label,
+			className: side !== "base" && mine !== base ? "osc-changed" : "",
+		});
+		const path = cell_path(row, column.fieldname);
+		if (side === "base" || !view.may_choose || !row.clashes.includes(column.fieldname))
+			return fill(place, shown);
+		const made = radio(`${id}-${column.fieldname}`, side, {
+			label: __("Row {0}, {1}: {2}", [
+				number,
+				column.label || column.fieldname,
+				SIDE_LABELS[side](),
+			]),
+			chosen: (chosen) => view.take(path, chosen),
+		});
+		cell_radios.push({ radio: made, path, side, place });
+		place.dataset.path = path;
+		place.classList.add("osc-choosable");
+		place.addEventListener(
+			"click",
+			(event) => event.target.closest("button, input, a") || made.click()
+		);
+		return fill(place, h("span", { class: "osc-choice" }, made, shown));
+	}
+
+	let last = "";
+	const update = () => {
+		const { value: outcome, side, open } = row_result(view.draft, conflict, row);
+		const now = JSON.stringify([outcome, side, open]);
+		if (now === last) return;
+		last = now;
+		for (const [of, each] of Object.entries(radios)) each.checked = side === of;
+		for (const each of cell_radios) {
+			const chosen = side_of(view.draft, { path: each.path, within: row.path, clash: true });
+			each.radio.checked = chosen === each.side;
+			each.place.classList.toggle("osc-taken", chosen === each.side);
+		}
+		group.classList.toggle("osc-open", open.length > 0);
+		const gone = !outcome && !open.length;
+		group.classList.toggle("osc-removed", gone);
+		for (const column of columns) {
+			const place = result_cells.get(column.fieldname);
+			if (open.includes("") || open.includes(column.fieldname)) {
+				fill(place, h("span", { class: "osc-todo" }, __("choose")));
+			} else draw_result(place, column, outcome);
+		}
+	};
+
+	// A row without a clash has one line: what it was stands struck before what it becomes.
+	function draw_result(place, column, outcome) {
+		const [base] = words.get(column.fieldname);
+		const now = outcome ? words_of(outcome, column) : "";
+		const before = row.base ? base : "";
+		const shown = outcome
+			? value(now, {
+					label: column.label,
+					className: now !== before && !clash ? "osc-changed" : "",
+			  })
+			: null;
+		const struck =
+			!clash &&
+			before !== now &&
+			before !== "" &&
+			h("del", { class: "osc-before" }, value(before, { label: column.label }));
+		fill(place, struck, struck && shown && " ", shown || (!struck && "–"));
+	}
+
+	function words_of(outcome, column) {
+		const raw = outcome[column.fieldname];
+		const same = SIDES.findIndex(
+			(side) =>
+				row[side] && JSON.stringify(row[side][column.fieldname]) === JSON.stringify(raw)
+		);
+		return same < 0
+			? said(raw, column, outcome, conflict.link_titles)
+			: words.get(column.fieldname)[same];
+	}
+
+	update();
+	return { element: group, update };
+}
