@@ -562,6 +562,25 @@ def _linked_line(linked):
     )
 
 
+@_command("mark")
+@click.argument("doctype")
+@click.option("--remove", is_flag=True, help="Take the field away again.")
+@click.option(
+    "--unique", is_flag=True, help="Let the central's database refuse a second one (not on SQLite)."
+)
+@click.option("--key", help="API key of somebody who may add fields at the central, for this once.")
+@click.option(
+    "--secret-file", type=click.Path(exists=True, dir_okay=False), help="File that holds their API secret."
+)
+def mark(doctype, remove, unique, key, secret_file):
+    """Let new documents of DOCTYPE carry their request's id at a plain central, so that one in doubt is found."""
+    from erp_offline_sync import marking
+
+    admin = {"key": key, "secret": _content(secret_file)}
+    click.echo(marking.unmark(doctype, **admin) if remove else marking.mark(doctype, unique=unique, **admin))
+    return DONE
+
+
 @_command("identity")
 @click.option("--copy", "answer", flag_value="copy", help="This site is a copy: it is no branch any more.")
 @click.option(

@@ -84,6 +84,7 @@ class DoctypePolicy:
     excluded_fields: frozenset = frozenset()
     also_send_fields: frozenset = frozenset()
     naming: str | None = None
+    marked: bool = False
     captured_db_set_fields: frozenset = frozenset()
     set_values: dict = field(default_factory=dict, hash=False)
     include_derived: bool = False
@@ -185,6 +186,7 @@ def stated_json(row):
         "excluded_fields": sorted(lines(row.excluded_fields)),
         "also_send_fields": sorted(lines(row.also_send_fields)),
         "naming": row.naming or None,
+        "marked": bool(row.marked),
         "captured_db_set_fields": sorted(lines(row.captured_db_set_fields)),
         "set_values": json.loads(row.set_values or "{}"),
         "include_derived": bool(row.include_derived),

@@ -327,6 +327,7 @@ class FrappePolicies:
                 strategy=Strategy(stated.strategy) if stated and stated.strategy else None,
                 merge_clashes=Strategy(stated.merge_clashes) if stated and stated.merge_clashes else None,
                 same_names=_is_local(doctype) or bool(stated and stated.same_names),
+                marked=bool(stated and stated.marked),
                 names_written_back=bool(stated and stated.naming == _stated.CENTRALS_NAMES_HERE),
             )
         return self._policies[doctype]

@@ -19,6 +19,7 @@ from .errors import CentralUnavailable, LocalRefused
 from .knowledge import Knowledge
 from .line import Line
 from .lookup import Lookup
+from .marks import MARK, mark_of
 from .model import Attempt, Document, Json, Operation, Readiness, Request, Status
 from .names import write_back
 from .ordering import Placer
@@ -349,14 +350,15 @@ class Answers:
         message = self._knowledge.anothers(str(request.resource_type), str(central["name"]), request.line)
         if message:
             return self._booking.needs_attention(request, Outcome(verdict=Verdict.TAKEN, message=message))
-        if self.holds_create(request, central):
+        mark = mark_of(request)
+        if (mark and central.get(MARK) == mark) or self.holds_create(request, central):
             return self.close(request, "arrived before", answered=central)
         return self._booking.conflict(request, central)
 
     def find_given(self, request: Request) -> Json | None:
-        """The central's document under a name or unique value that we gave."""
-        doctype = str(request.resource_type)
-        for field, value in request.unique.items():
+        """The central's document under the mark, a name or unique value that we gave."""
+        doctype, mark = str(request.resource_type), mark_of(request)
+        for field, value in {**({MARK: mark} if mark else {}), **request.unique}.items():
             name = (
                 str(value)
                 if field == "name"
@@ -525,12 +527,15 @@ def _sent(request: Request, base: Json) -> Json:
     return item_values(request, base) if is_pushed(request) else sent_values(request)
 
 
+_NOT_VALUES = frozenset({"modified", "docstatus", "name", MARK})
+
+
 def sent_values(request: Request) -> Json:
     """The values that went over the line, in the central's names; of tables that went as patches, nothing."""
     if is_pushed(request):
         return item_values(request)
     body = json.loads(request.wire.body) if request.wire and request.wire.body else {}
-    return {field: value for field, value in body.items() if field not in ("modified", "docstatus", "name")}
+    return {field: value for field, value in body.items() if field not in _NOT_VALUES}
 
 
 _Record = Callable[[Answers, Request, Outcome], Result]

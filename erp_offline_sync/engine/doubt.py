@@ -19,6 +19,7 @@ from .companion import Companion
 from .config import QUEUED_WAIT
 from .errors import CentralUnavailable, LeaseLost
 from .lookup import Lookup
+from .marks import mark_of
 from .model import Document, Json, Operation, Readiness, Request, Status
 from .ports import Ports
 from .preparation import Preparation
@@ -175,6 +176,8 @@ class Doubts:
         central = self._answers.find_given(request)
         if central is not None:
             return self._answers.found_by_name(request, central)
+        if mark_of(request) is not None:
+            return self._not_there(request)
         doctype = str(request.resource_type)
         names = self._candidates(request)
         if names is None:

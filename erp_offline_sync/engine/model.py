@@ -325,6 +325,8 @@ class Policy:
     """None: the site's default."""
     merge_clashes: Strategy | None = None
     """What decides what clashes in a merge: Last Write Wins or Manual; None: the site's default."""
+    marked: bool = False
+    """A create carries its request's id in a field that was added at the central (`marks`)."""
     names_written_back: bool = False
     """A new document takes the name that the central gave it here too."""
     same_names: bool = False

@@ -16,6 +16,7 @@ from .circles import Circles, without_links
 from .classify import Outcome, Verdict
 from .knowledge import Knowledge
 from .lookup import Lookup
+from .marks import with_mark
 from .model import Document, Json, Link, Operation, Request, Status
 from .names import in_central_names
 from .ordering import Placer
@@ -107,6 +108,8 @@ class Preparation:
             closing = self._closing(request)
             going = replace(request, body=without_links(request.body, closing)) if closing else request
             names = self._names(request, but_for=closing)
+            if number is None and self._ports.policies.policy(document.doctype).marked:
+                going = with_mark(going)
             built = _built(going, document, number=number, names=names)
             return replace(request, wire=built.wire, number=built.number)
         if request.operation is Operation.RENAME and request.body.get("merge") and not request.overwrite:

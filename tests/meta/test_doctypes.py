@@ -52,7 +52,7 @@ PROMISED = {
     "central_request_timeout max_body_mb queue retention_days allowed_paths sync_window_start sync_window_end "
     "policies",
     "Offline Sync Policy": "document_type enabled operations priority order_group same_names excluded_fields "
-    "captured_db_set_fields set_values include_derived strategy merge_clashes",
+    "also_send_fields naming marked captured_db_set_fields set_values include_derived strategy merge_clashes",
     "Synced Document": "reference_doctype local_name central_name version base child_rows touched_at deleted",
     "Offline Request Link": "request seq line open",
     "Sync Receipt": "origin request_id number fingerprint outcome operation reference_doctype reference_name "

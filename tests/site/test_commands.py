@@ -35,6 +35,7 @@ COMMANDS = {
     "resolve": "Decide a conflict",
     "purge": "Delete ended requests",
     "connect": "Make this site a branch of the central",
+    "mark": "carry their request's id at a plain central",
     "identity": "Which branch this site is",
     "metrics": "how often the central was not reached",
     "doctor": "1 where there is a problem",
