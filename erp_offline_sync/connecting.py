@@ -16,7 +16,7 @@ from erp_offline_sync import bootstrap, permissions, settings
 from erp_offline_sync.adapters.frappe_meta import FrappeLocalDocuments, schema_of
 from erp_offline_sync.adapters.rest_central import check_url
 from erp_offline_sync.adapters.system_clock import SystemIds
-from erp_offline_sync.doctor import OK, PROBLEM, WARNING, Check, checks_of
+from erp_offline_sync.doctor import PROBLEM, WARNING, Check, checks_of
 from erp_offline_sync.engine.errors import InvalidRequest, SettingsError
 from erp_offline_sync.engine.model import Document, Wire
 from erp_offline_sync.engine.names import in_central_names
@@ -47,7 +47,7 @@ def connect(url, key, secret, *, ca_file=None, link=(), moved=False, dry_run=Fal
         checks = checks_of(central, values)
         if checks[0].state == PROBLEM:
             return {"url": values["central_url"], "saved": False, "checks": _told(checks), "linked": {}}
-        checks += [_companion(central), *_overridden()]
+        checks += _overridden()
         linked = {doctype: _link(central, doctype, dry_run) for doctype in link}
     finally:
         central.close()
@@ -80,26 +80,6 @@ def _refuse_other_central(url, moved):
                 "another central needs a branch that begins anew."
             ).format(before)
         )
-
-
-def _companion(central):
-    reply = central.capabilities()
-    told = reply.body.get("message") if reply.status == 200 and isinstance(reply.body, dict) else None
-    if isinstance(told, dict):
-        return Check("companion", OK, f"The central has this app, version {told.get('version')}")
-    if reply.status == 403:
-        return Check(
-            "companion",
-            WARNING,
-            "The central has this app, and its user may not use it.",
-            "At the central: bench --site SITE offline-sync add-branch NAME, and connect with the key that it prints.",
-        )
-    return Check(
-        "companion",
-        OK,
-        "The central does not have this app: it is served by its plain interface. A new document whose answer gets "
-        "lost may need a person; offline-sync mark helps.",
-    )
 
 
 def _overridden():

@@ -111,7 +111,15 @@ def _central_checks(central: Any, values: dict[str, Any]) -> list[Check]:
 
 
 def _companion(central: Any) -> Check:
-    said = read_capabilities(central.capabilities())
+    reply = central.capabilities()
+    said = read_capabilities(reply)
+    if reply.status == 403:
+        return Check(
+            "companion",
+            WARNING,
+            "The central has this app, and the branch's user may not push to it: requests leave one by one.",
+            "At the central: bench --site SITE offline-sync add-branch NAME; connect with the key that it prints.",
+        )
     if said is None:
         return Check(
             "companion",
