@@ -40,6 +40,7 @@ __all__ = [
     "capabilities_body",
     "gone_rows",
     "inflated",
+    "is_token",
     "item_text",
     "packed",
     "parse_answer",
@@ -251,6 +252,11 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, list)
 
 
+def is_token(value: Any) -> bool:
+    """Whether it can be an origin or an id."""
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
+
+
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 _TOKEN = re.compile(r"[A-Za-z0-9._:-]{1,140}")
 """What sites show and keep as it came: nothing that a page or a log could take for something else."""
@@ -261,7 +267,7 @@ _METHODS = ("POST", "PUT", "DELETE")
 _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "name": (_is_text, f"a text of 1 to {_NAME_LENGTH} characters"),
     "token": (
-        lambda value: isinstance(value, str) and _TOKEN.fullmatch(value) is not None,
+        is_token,
         "1 to 140 of the characters A-Z a-z 0-9 . _ : -",
     ),
     "text": (lambda value: isinstance(value, str), "a text"),

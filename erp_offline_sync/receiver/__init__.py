@@ -22,6 +22,7 @@ from erp_offline_sync.engine.push import (
     PushAnswer,
     answer_body,
     capabilities_body,
+    is_token,
     parse_push,
 )
 from erp_offline_sync.receiver import claims, origins
@@ -80,8 +81,9 @@ def receipts(origin: str, ids: str | list) -> dict[str, Any]:
     """What became of these requests of the caller's own origin: applied, running, in_doubt or none."""
     _branches_only()
     ids = frappe.parse_json(ids) if isinstance(ids, str) else ids
-    if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
-        frappe.throw(_("The ids are a list of texts."), UnreadablePush)
+    if not isinstance(ids, list) or not all(is_token(each) for each in (origin, *ids)):
+        # Asked under no identity the answer would be "none", and the branch would send again.
+        frappe.throw(_("The origin is a text, and the ids are a list of texts."), UnreadablePush)
     if len(ids) > RECEIPTS_AT_ONCE:
         frappe.throw(_("At most {0} ids at once.").format(RECEIPTS_AT_ONCE), PushTooLarge)
     origins.own(origin)

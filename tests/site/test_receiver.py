@@ -280,6 +280,8 @@ def test_receipts_answer_only_what_was_applied_and_only_to_their_branch(till: Ti
     other = companion.user("other@shop.example", BRANCH_ROLE, "Shop User")
     answer = other.post(RECEIPTS, json={"origin": till.origin, "ids": [applied.id]})
     assert told(answer) == (403, "OriginOfAnother")
+    for wrong in ({"origin": "", "ids": [applied.id]}, {"origin": till.origin, "ids": [7]}):
+        assert told(till.rest.post(RECEIPTS, json=wrong)) == (400, "UnreadablePush")
     too_many = till.rest.post(RECEIPTS, json={"origin": till.origin, "ids": ["x"] * 201})
     assert told(too_many) == (413, "PushTooLarge")
 
