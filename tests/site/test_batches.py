@@ -8,7 +8,8 @@ from site_rig.client import make_user
 from site_rig.world import requests_of
 
 MANY = int(os.environ.get("SITE_MANY_DOCUMENTS") or 150)
-"""1,000 in the long run."""
+"""1,000 in the long run, and 500 around one that spoils every push."""
+AROUND = MANY // 2 if MANY >= 1000 else 24
 NOTE = "Shop Note"
 BRANCH_ROLE = "Offline Sync Branch"
 TILL = "pushing.till@shop.example"
@@ -52,6 +53,11 @@ def till(settings, companion):
     return connect
 
 
+def drained(branch):
+    """A run ends after a minute, whatever is left."""
+    return any(branch.sync(timeout=300) == "done" for _ in range(20))
+
+
 def titles(companion):
     return sorted(note["title"] for note in companion.documents(NOTE, fields=["title"]))
 
@@ -74,7 +80,7 @@ def pushed(branch):
 
 def test_many_documents_go_in_few_pushes_and_each_leaves_a_receipt(branch, companion, till):
     branch.run(make_notes, MANY)
-    assert branch.sync(timeout=300) == "done"
+    assert drained(branch)
     assert by_status(branch) == {"Synced": MANY}
     assert titles(companion) == expected(MANY)
     assert companion.count("Sync Receipt", {"outcome": "applied"}) == MANY
@@ -89,7 +95,7 @@ def test_many_documents_go_in_few_pushes_and_each_leaves_a_receipt(branch, compa
 def test_what_links_to_each_other_arrives_in_order_with_its_rows(branch, companion, till):
     count = 12
     branch.run(make_sales, count)
-    assert branch.sync(timeout=300) == "done"
+    assert drained(branch)
     assert set(by_status(branch)) <= {"Synced", "Merged"}
     here = {row["name"]: row for row in branch.documents("Shop Sale")}
     assert companion.count("Shop Sale") == len(here) == count
@@ -112,14 +118,14 @@ def test_one_that_the_central_breaks_on_harms_no_other(branch, companion, till):
 
 def test_one_that_kills_every_worker_is_found_and_all_others_are_applied(branch, companion, till):
     """Each push that holds it is lost as a whole; what was applied before it is told by receipts."""
-    count = 24
-    odd = {"12": "kills every worker that applies it"}
+    count, poison = AROUND, str(AROUND // 2)
+    odd = {poison: "kills every worker that applies it"}
     branch.run(make_notes, count, odd)
-    for _ in range(6):
+    for _ in range(20):
         branch.sync(timeout=300, later=60, force=True)
         if companion.count(NOTE) == count - 1:
             break
-    assert titles(companion) == [title for title in expected(count, odd) if title != odd["12"]]
+    assert titles(companion) == [title for title in expected(count, odd) if title != odd[poison]]
     assert by_status(branch)["Synced"] == count - 1
     assert companion.count("Sync Receipt", {"outcome": "applied"}) == count - 1
 
