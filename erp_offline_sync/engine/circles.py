@@ -95,8 +95,8 @@ class Circles:
         """The open create of what this links to, where that one waits for the request, or is it."""
         if self._placer.open_creator(link, request) is not None:
             return None
-        others = self._store.open_in_line(link.line) if link.line else []
-        return next((other for other in others if other.operation is Operation.CREATE), None)
+        creates = self._store.open_in_line(link.line, operations=(Operation.CREATE,)) if link.line else []
+        return creates[0] if creates else None
 
     def can_go_without(self, request: Request, links: Collection[Link]) -> bool:
         schema = self._policies.schema(str(request.resource_type))

@@ -82,7 +82,7 @@ def write_back(ports: Ports, placer: Placer, line: str) -> bool:
             document = store.document(line)
             if document is None or document.deleted or document.central_name in (None, document.local_name):
                 return True
-            if any(each.operation is Operation.RENAME for each in store.open_in_line(line)):
+            if store.open_in_line(line, operations=(Operation.RENAME,), limit=1):
                 return True  # somebody gave it another name meanwhile, which goes to the central
             new_name = str(document.central_name)
             if store.document_named(document.doctype, new_name) is not None:
