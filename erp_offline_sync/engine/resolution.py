@@ -41,7 +41,7 @@ from .registry import conflict_data, read_answer
 from .sides import Sides, common_base, known_rows, matched_rows, result_of, sides_of
 from .steps import in_first_state, step_after
 from .transitions import begun_anew, move, taken_back
-from .values import is_rows, moved_fields, synced_values
+from .values import is_rows, moved_fields, same_value, synced_values
 
 __all__ = ["Resolutions", "resolutions_of"]
 
@@ -487,6 +487,9 @@ class Resolutions:
             for field, value in theirs.items()
             if value == server["name"] and current.get(field) == document.local_name
         }
+        # Nor is what the policy sets on the way out anybody's change.
+        sets = schema.outgoing if schema else {}
+        keep |= {field for field, value in sets.items() if same_value(theirs.get(field), value)}
         differing = moved_fields({**theirs, **synced_values(current, schema)}, theirs, schema)
         values = {field: theirs[field] for field in differing if field in theirs and field not in keep}
         if values:

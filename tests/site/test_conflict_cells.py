@@ -55,14 +55,13 @@ def create_create(branch, central, manager):
 
 
 def state(branch, central, manager):
-    for site in (branch, central):
-        site.insert({"doctype": "Shop Customer", "customer_name": "Asha", "mobile": "1"})
-    (customer,) = branch.documents("Shop Customer")
-    branch.sync()
-    name = branch.insert({"doctype": "Shop Sale", "customer": customer["name"], "items": []})["name"]
+    branch.insert({"doctype": "Shop Item", "item_code": "TEA"})
+    customer = branch.insert({"doctype": "Shop Customer", "customer_name": "Asha"})["name"]
+    rows = [{"item": "TEA", "qty": 1, "rate": 2}]
+    name = branch.insert({"doctype": "Shop Sale", "customer": customer, "items": rows})["name"]
     branch.sync()
     (there,) = central.documents("Shop Sale")
-    central.save("Shop Sale", there["name"], remarks="theirs")
+    central.save("Shop Sale", there["name"], delivery_note="theirs")
     branch.submit("Shop Sale", name)
     return "Shop Sale", name
 
@@ -89,7 +88,7 @@ CELLS = [
     # type, resolution, more, what stands here, what stands there
     ("update_update", "local_wins", {}, {**OURS, "weight": 3}, {**OURS, "weight": 3}),
     ("update_update", "server_wins", {}, THEIRS, THEIRS),
-    ("update_update", "skip", {}, {**OURS, "weight": 0}, THEIRS),
+    ("update_update", "skip", {}, OURS, THEIRS),
     (
         "update_update",
         "merge",
@@ -133,8 +132,20 @@ CELLS = [
         {"item_name": "white", "standard_rate": 2},
         {"item_name": "white", "standard_rate": 2},
     ),
-    ("state", "local_wins", {}, {"docstatus": 1, "remarks": "theirs"}, {"docstatus": 1, "remarks": "theirs"}),
-    ("state", "skip", {}, {"docstatus": 1, "remarks": None}, {"docstatus": 0, "remarks": "theirs"}),
+    (
+        "state",
+        "local_wins",
+        {},
+        {"docstatus": 1, "delivery_note": "theirs"},
+        {"docstatus": 1, "delivery_note": "theirs"},
+    ),
+    (
+        "state",
+        "skip",
+        {},
+        {"docstatus": 1, "delivery_note": None},
+        {"docstatus": 0, "delivery_note": "theirs"},
+    ),
     ("call", "local_wins", {}, None, None),
     ("call", "server_wins", {}, None, None),
     ("call", "skip", {}, None, None),
@@ -166,7 +177,7 @@ def test_each_resolution_does_to_each_type_what_the_table_says(
     assert answer.ok, answer.text
     for _ in range(2):
         assert branch.sync(later=1) == "done"
-    (decided,) = branch.documents("Sync Conflict")
+    decided = branch.get("Sync Conflict", conflict["name"])
     if kind != "call" or resolution != "local_wins":
         # The central still does not close the day; there it would be a conflict once more.
         assert (decided["resolution"], decided["resolved_by"]) == (resolution, "manager@shop.example")
@@ -184,7 +195,7 @@ def test_each_resolution_does_to_each_type_what_the_table_says(
         ("delete_update", "manual", "not possible"),
         ("update_update", "merge", "no side was chosen: category"),
         ("update_update", "manual", "needs the values"),
-        ("state", "server_wins", "docstatus"),
+        ("state", "server_wins", "after submission"),
     ],
 )
 def test_what_cannot_be_is_refused_and_the_conflict_stays(kind, resolution, why, branch, central, manager):

@@ -662,6 +662,21 @@ def test_a_field_that_a_document_is_named_by_stays_what_it_is_here() -> None:
     assert (here["code"], here["city"], here["phone"]) == ("C-1", "Bonn", name)
 
 
+@pytest.mark.parametrize("remark", ["set on the way out", "theirs"])
+def test_what_the_policy_sets_on_the_way_out_does_not_come_back(remark: str) -> None:
+    """A submitted document would not take it."""
+    sets = replace(SCHEMAS["Sale"], outgoing={"remark": "set on the way out"})
+    branch = branch_with(schemas={**SCHEMAS, "Sale": sets})
+    name = branch.synced("Sale", "S-1", total=1, remark="")
+    branch.central.edit("Sale", name, remark=remark, total=5)
+    branch.update("Sale", "S-1", total=2)
+    branch.run()
+    apply(branch, R.SERVER_WINS)
+    here = branch.here("Sale", "S-1")
+    assert here is not None
+    assert (here["total"], here["remark"]) == (5, "theirs" if remark == "theirs" else "")
+
+
 @pytest.mark.parametrize("resolution", [R.LOCAL_WINS, R.SERVER_WINS])
 def test_what_waited_for_a_document_in_conflict_goes_on_when_it_is_decided(resolution: Resolution) -> None:
     branch = branch_with()
