@@ -35,6 +35,8 @@ class Endpoint:
     may: tuple[str, ...]
     writes: bool = True
     given: Callable[[Any], dict[str, Any]] = lambda stock: {}
+    answers: int = 200
+    """Status for those who may, where nothing is there to be done."""
 
 
 def _held(**more: Any) -> Callable[[Any], dict[str, Any]]:
@@ -60,7 +62,7 @@ ENDPOINTS = {
     "api.resolve_conflict": Endpoint(
         READERS, given=lambda stock: {"conflict_id": stock.conflict, "resolution": "skip"}
     ),
-    "api.undo_conflict": Endpoint(READERS, given=lambda stock: {"conflict_id": stock.conflict}),
+    "api.undo_conflict": Endpoint(READERS, given=lambda stock: {"conflict_id": stock.conflict}, answers=417),
     "api.clear_old_requests": Endpoint(MANAGERS, given=lambda stock: {"days": 3650}),
     "api.retry": Endpoint(READERS, given=_held()),
     "api.discard": Endpoint(READERS, given=_held(reason="typed twice", take_along=1)),
@@ -218,7 +220,7 @@ def test_a_whitelisted_function_answers_those_who_may_call_it_and_no_one_else(na
         texts.append(answer.text[-400:])
         if answer.ok:
             stock.use_up(given)
-    assert told == {person: 200 if person in endpoint.may else 403 for person in PEOPLE}, texts
+    assert told == {person: endpoint.answers if person in endpoint.may else 403 for person in PEOPLE}, texts
     if endpoint.writes:
         assert people["manager"].get(path, params=endpoint.given(stock)).status_code == 403
 
