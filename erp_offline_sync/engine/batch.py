@@ -33,6 +33,8 @@ BATCHING = "batching"
 NEXT_NUMBER = "next_number"
 _RECORDED_AT_ONCE = 50
 _TOO_LARGE = 413
+_NOT_FOUND = (404, 405)
+"""Of a companion that was just spoken to: something on the way does not let one of the requests through."""
 _PERHAPS_IN_PART = frozenset({Verdict.SERVER_ERROR, Verdict.CONTENTION})
 """Every request is a transaction of its own: those before the error may have had their effect."""
 _DESTINATIONS = frozenset({Verdict.NOT_SENT, Verdict.NOT_NOW, Verdict.CREDENTIALS})
@@ -263,7 +265,7 @@ class Batches:
         elif outcome.status != _TOO_LARGE and self._companion.ask() is None:
             # There is no companion any more: they go by plain REST.
             self._unlooked(marked)
-        elif outcome.verdict is Verdict.CONFIGURATION:
+        elif outcome.verdict is Verdict.CONFIGURATION and outcome.status not in _NOT_FOUND:
             self._line.trip(outcome, request_id=marked[0].id)
             self._unlooked(marked)
         else:

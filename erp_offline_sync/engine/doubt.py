@@ -24,6 +24,7 @@ from .model import Document, Json, Operation, Readiness, Request, Status
 from .ports import Ports
 from .preparation import Preparation
 from .push import Receipt, ReceiptState
+from .pushed import is_pushed
 from .transitions import move
 
 __all__ = ["Doubts"]
@@ -137,7 +138,7 @@ class Doubts:
         until = sent_at + patience
         if now < until:
             return self.keep(request, until=until)
-        return self._again(request, may_have_arrived=False)
+        return self._again(_looked_up(request), may_have_arrived=False)
 
     def _candidates(self, request: Request) -> list[str] | None:
         """Documents at the central that may be what this create made; None where they are too many."""
@@ -205,7 +206,7 @@ class Doubts:
 
     def _call(self, request: Request) -> Result:
         if request.repeatable:
-            return self._again(request)
+            return self._again(_looked_up(request))
         return self._ask(
             request,
             "Sent, but not answered. Whether the call had its effect cannot be looked up; look at the central, "
@@ -214,7 +215,7 @@ class Doubts:
 
     def _ask(self, request: Request, message: str) -> Result:
         with self._store.transaction():
-            asked = replace(request, error_type=None, error_message=message, unanswered=0)
+            asked = replace(_looked_up(request), error_type=None, error_message=message, unanswered=0)
             self._booking.save(
                 move(asked, Status.NEEDS_ATTENTION, readiness=Readiness.READY, next_retry_at=None)
             )
@@ -237,3 +238,8 @@ _BY_OPERATION: Mapping[Operation, Callable[[Doubts, Request], Result]] = {
     Operation.RENAME: Doubts._rename,
     Operation.CALL: Doubts._call,
 }
+
+
+def _looked_up(request: Request) -> Request:
+    """Whatever a push of it was to bring: it is made anew in the form in which it goes next."""
+    return replace(request, wire=None) if is_pushed(request) else request

@@ -81,6 +81,8 @@ class Preparation:
         """
         if _is_fixed(request, pushed=number is not None):
             return request
+        if number is None and _may_still_arrive(request):
+            return self._booking.doubted(request)
         number = None if number is None else request.number or number
         with self._store.transaction():
             document = self._store.document(request.line) if request.line else None
@@ -282,6 +284,16 @@ class Preparation:
 
 _WITHOUT_VERSION = (Operation.DELETE, Operation.RENAME)
 """Plain REST takes no version with these: what they are about is compared before each send."""
+
+
+def _may_still_arrive(request: Request) -> bool:
+    """A push of it was not answered. A companion would know it again; by plain REST it is looked up first."""
+    return (
+        request.operation in (Operation.CREATE, Operation.CALL)
+        and is_pushed(request)
+        and request.sends > 0
+        and not request.refused
+    )
 
 
 def _is_fixed(request: Request, *, pushed: bool) -> bool:

@@ -30,6 +30,8 @@ class _Branch:
     answers: Answers
     run: int
     """The one that was going on, or the last."""
+    effects: int
+    """How many the central had had by then."""
 
 
 _OF_THE_BRANCH = ("queued", "gone", "merges", "ended")
@@ -47,6 +49,7 @@ class Backups:
             own={name: dict(getattr(self, name)) for name in _OF_THE_BRANCH},
             answers=copy.deepcopy(self.answers),
             run=run,
+            effects=len(self.central.effects),
         )
 
     def restore(self) -> None:
@@ -55,6 +58,7 @@ class Backups:
         if backup is None or not self._can_be_told(backup):
             return
         self.faults["branch restored"] += 1
+        self.renamed_back |= self._renamed_since(backup)
         self.lost |= {*self.documents.uids.values(), *self.gone.values()}
         self.store.become(backup.store)
         self.documents.all = copy.deepcopy(backup.documents)
@@ -66,6 +70,16 @@ class Backups:
         if self.note is not None and backup.run and self.rng.random() < 0.3:
             self.note = MemoryNote(path="/new/machine")
         self.engine = self._new_engine()
+
+    def _renamed_since(self, backup: _Branch) -> set[int]:
+        """Documents that the central has under a name which the restored branch does not know."""
+        renamed = {
+            tuple(what.split("/", 1))
+            for _, kind, what, _ in self.central.effects[backup.effects :]
+            if kind == "rename"
+        }
+        owners = (self.key_owner.get(self.central.made_by.get(key, "")) for key in renamed)
+        return {uid for owner in owners if owner and (uid := self.queued.get(owner)) is not None}
 
     def _can_be_told(self, backup: _Branch) -> bool:
         """A run that is killed after a backup was made in it has not raised its number since: until the next run
@@ -92,7 +106,8 @@ class Backups:
             elif engine.origins.look()[0] is Standing.ASK:
                 engine.origins.take_over()
                 self.store.become(store.state())
-                self.note, self.engine = note, self._new_engine()
+                self.note = note
+                self.engine = self._new_engine()
         finally:
             self.nested = False
         if len(self.central.delivered) != before:
@@ -114,7 +129,8 @@ class Backups:
 
     def back_up_there(self) -> None:
         central = self.central
-        self.backup_there = copy.deepcopy((central.documents, central.made_by, central._queued))
+        kept = (central.documents, central.made_by, central._queued, central.companion.kept)
+        self.backup_there = copy.deepcopy(kept)
 
     def restore_there(self) -> None:
         """The central is as it was; what it confirmed since is gone, and its series begin where they were."""
@@ -125,4 +141,6 @@ class Backups:
         self.lost |= known
         self.renamed_back |= known
         central = self.central
-        central.documents, central.made_by, central._queued = copy.deepcopy(self.backup_there)
+        documents, made_by, queued, receipts = copy.deepcopy(self.backup_there)
+        central.documents, central.made_by, central._queued = documents, made_by, queued
+        central.companion.kept = receipts

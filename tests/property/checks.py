@@ -29,6 +29,7 @@ def after_every_step(world: World) -> list[str]:
         *world.violations,
         *_g0_ends_are_accounted_for(world),
         *_g1_no_undetected_duplicate(world),
+        *_g1_one_effect_a_key(world),
         *_g2_effects_come_in_order(world),
         *_g4_the_ledger_adds_up(world),
         *_g7_attempts_are_counted_as_said(world),
@@ -102,6 +103,38 @@ def _g1_no_undetected_duplicate(world: World) -> Iterator[str]:
         if len(alive) > 1 and name in world.central.documents.get(doctype, {}):
             names = ", ".join(document.local_name for document in alive)
             yield f"G1: {doctype} {name} at the central is {names} here"
+
+
+def _g1_one_effect_a_key(world: World) -> Iterator[str]:
+    """The companion lets a request have one effect, however often it is sent."""
+    if world.faults["central restored"]:
+        return
+    central = world.central
+    counted = Counter(key for key, *_ in central.effects if key in central.pushed_keys)
+    for key, count in counted.items():
+        if count > 1 and key not in central.companion.uncertain and key not in central.plain_keys:
+            yield f"G1: {world.key_owner[key]} had {count} effects through the companion"
+
+
+def _g4_receipts_are_applied_requests(world: World) -> Iterator[str]:
+    """Once nothing is in flight or in doubt, what left a receipt is closed as applied, and the other way round."""
+    central = world.central
+    restored = world.faults["central restored"] or world.faults["branch restored"]
+    if restored or central.misled or not central.has_companion:
+        return
+    for key in central.companion.kept.keys() - central.plain_keys:
+        request = world.store.by_key(key) or world.ended.get(world.key_owner[key])
+        if request is None or request.key != key or world.queued[request.id] in world.cut:
+            continue
+        if request.status is not Status.SYNCED:
+            yield f"G4: {request.id} left a receipt and is {request.status.value}"
+    pushed_only = central.pushed_keys - central.plain_keys - central.companion.uncertain
+    for request in world.store.all_requests():
+        applied = request.status is Status.SYNCED and [each.event for each in request.history][-1:] == [
+            "applied"
+        ]
+        if applied and request.key in pushed_only - central.companion.kept.keys():
+            yield f"G4: {request.id} was applied and left no receipt"
 
 
 def _g2_effects_come_in_order(world: World) -> Iterator[str]:
@@ -185,6 +218,8 @@ def at_the_end(world: World) -> list[str]:
         f"{request.id} {request.operation.value} {request.status.value}" for request in world.open_requests()
     ]
     found = [*after_every_step(world), *(f"G3: wedged: {each}" for each in left)]
+    if not left:
+        found += _g4_receipts_are_applied_requests(world)
     if not left and not world.standalone:
         found += _g5_both_sides_are_equal(world)
     return found
@@ -210,6 +245,8 @@ def _g5_both_sides_are_equal(world: World) -> Iterator[str]:
             yield f"G5: {key} was sent and is linked to nothing"
             continue
         there = world.central.documents.get(key[0], {}).get(document.central_name)
+        if there is None and set(document.base or ()) <= {"name", "modified", "docstatus"}:
+            continue  # a receipt told that it arrived, and since then it is gone
         known = document.base or {}
         expected = _in_central_names(world, key[0], here, live)
         schema = KINDS[key[0]].schema

@@ -19,15 +19,19 @@ from erp_offline_sync.engine.booking import Booking, Result
 from erp_offline_sync.engine.classify import Outcome, Verdict
 from erp_offline_sync.engine.config import UNANSWERED_BOOKED
 from erp_offline_sync.engine.doubt import Doubts
-from erp_offline_sync.engine.model import Lease, Operation, Readiness, Request, Status
+from erp_offline_sync.engine.model import Lease, Operation, Readiness, Reply, Request, Status
 from erp_offline_sync.engine.ordering import Placer
 from erp_offline_sync.engine.origin import Origins, Standing
 from erp_offline_sync.engine.outgoing import links_in_body
 from erp_offline_sync.engine.preparation import Preparation
+from erp_offline_sync.engine.push import PushRequest, parse_push
 from erp_offline_sync.engine.resolution import Resolutions
 from erp_offline_sync.engine.sync import SyncEngine
-from erp_offline_sync.engine.transitions import OPEN, move
+from erp_offline_sync.engine.transitions import OPEN, begun_anew, move
 from erp_offline_sync.testing.memory_store import MemoryStore
+from erp_offline_sync.testing.model_companion import ModelCompanion
+
+from .sites import DIED
 
 __all__ = ["DEFECTS", "Defect", "planted"]
 
@@ -247,3 +251,29 @@ def _(change: _Change) -> None:
 
     renew = MemoryStore.renew_lease
     change(MemoryStore, "renew_lease", renewed)
+
+
+@_defect("receipt-outside-the-transaction", "the central keeps a receipt only after the effect was committed")
+def _(change: _Change) -> None:
+    push = ModelCompanion.push
+
+    def pushed(companion: ModelCompanion, data: bytes) -> Reply:
+        reply = push(companion, data)
+        for key in [key for key, answer in companion.poison.items() if answer is DIED]:
+            for request in parse_push(data, companion.limits).requests:
+                if isinstance(request, PushRequest) and request.id == key and key not in companion.kept:
+                    companion._carried_out(request)
+        return reply
+
+    change(ModelCompanion, "push", pushed)
+
+
+@_defect("receipts-not-asked", "what a push left in doubt is pushed again under another key")
+def _(change: _Change) -> None:
+    def by_receipt(doubts: Doubts, request: Request, receipt: Any) -> Result:
+        with doubts._store.transaction():
+            anew = begun_anew(request, doubts._ports.ids.new_key())
+            doubts._booking.save(move(anew, Status.PENDING, readiness=Readiness.READY))
+        return Result.NONE
+
+    change(Doubts, "_by_receipt", by_receipt)

@@ -58,6 +58,12 @@ class Mishaps:
     def _answer_all(self, name: str) -> None:
         self.central.answers_all, self.central.trouble = ANSWERS[name], name
 
+    def install_or_remove(self) -> None:
+        """The app at the central comes or goes; its receipts stay."""
+        if self.comes_and_goes:
+            self.faults["companion installed or removed"] += 1
+            self.central.has_companion = not self.central.has_companion
+
     def storm(self) -> None:
         """Every request that arrives is answered with an error of the central's own for a while."""
         self.faults["storm"] += 1

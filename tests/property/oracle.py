@@ -68,6 +68,11 @@ class Answers:
         if key is not None:
             self.uncertain.add(key)
 
+    def roughly(self, key: str) -> None:
+        """A push's answer means what its outcomes and its receipts say: only an upper bound is kept of it."""
+        self.uncertain.add(key)
+        self.looks[key] = max(self.looks[key], 1)
+
     def forgive(self, key: str) -> None:
         """A person sends it again with all its retries."""
         self.by_key.pop(key, None)
@@ -113,7 +118,8 @@ class Answers:
             if most:
                 in_a_row = unanswered = 0
         if key in self.uncertain:
-            return 0, len(self.by_key.get(key, ())) + _UNANSWERED * self.looks[key]
+            sent = sum(answer.reply.gap is not Gap.NOT_SENT for answer in self.by_key.get(key, ()))
+            return 0, sent + _UNANSWERED * self.looks[key]
         if self.looks[key]:
             # Look-ups count like sends; which of them was this request's is not known here.
             return 0, high + _UNANSWERED * self.looks[key]

@@ -5,13 +5,14 @@ The central is the modelled one, behind a line on which time passes and processe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from erp_offline_sync.engine.errors import LocalRefused
+from erp_offline_sync.engine.identity import canonical_json
 from erp_offline_sync.engine.model import (
     FieldKind,
     Gap,
@@ -24,6 +25,7 @@ from erp_offline_sync.engine.model import (
     Status,
     Wire,
 )
+from erp_offline_sync.engine.push import parse_push
 from erp_offline_sync.engine.values import moved_fields
 from erp_offline_sync.testing.memory_store import MemoryStore, _Table
 from erp_offline_sync.testing.model_central import Fault, ModelCentral, refusal
@@ -225,9 +227,18 @@ class WorldCentral(ModelCentral):
     trouble: str = ""
     """What everything is answered with, by its name."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.companion.rest = self.carried_out
+        self.pushed_keys: set[str] = set()
+        self.plain_keys: set[str] = set()
+        self.misled = False
+        """A branch may have taken it for a central without a companion."""
+
     def deliver(self, wire: Wire, *, key: str) -> Reply:
         world = self.world
         world.heard(key)
+        self.plain_keys.add(key)
         world.may_die("before the bytes leave")
         world.between("on the way")
         stalled = world.chance("stall") and not world.nested
@@ -254,7 +265,7 @@ class WorldCentral(ModelCentral):
     @property
     def awaited(self) -> bool:
         """Something is on its way, or queued, for a time by its clock."""
-        return bool(self._late or self._queued)
+        return bool(self._late or self._late_pushes or self._queued)
 
     def _struck(self, wire: Wire, key: str) -> Reply:
         """Delivered; what befell it is counted."""
@@ -278,6 +289,68 @@ class WorldCentral(ModelCentral):
             self.world.faults[f"everything {self.trouble}"] += 1
             self.trouble = ""
         return super()._read()
+
+    def push(self, data: bytes) -> Reply:
+        """Many at once. What spoils a push does so when its turn comes: those before it are done."""
+        world, companion = self.world, self.companion
+        world.faults["push"] += 1
+        ids = []
+        for request in parse_push(data, companion.limits).requests:
+            world.heard(request.id)
+            ids.append(request.id)
+            self.pushed_keys.add(request.id)
+            text = canonical_json(
+                {"values": request.values, "rows": [asdict(each) for each in request.rows.values()]}
+            )
+            spoils = next((value for value in _SPOILS if f'"{value}"' in text), None)
+            if spoils:
+                companion.poison[request.id] = ANSWERS[POISON[spoils]]
+            if world.chance("effect without a receipt"):
+                companion.uncertain.add(request.id)
+        world.may_die("before the bytes leave")
+        world.between("on the way")
+        companion.looks_at = world.rng.randint(0, 3) if world.chance("short of time") else None
+        dies = world.rng.choice(ids) if world.chance("the central dies") else None
+        if dies is not None and dies not in companion.poison:
+            companion.poison[dies] = DIED
+        stalled = world.chance("stall") and not world.nested
+        late = stalled and world.rng.random() < 0.5
+        if late:
+            world.stall(*ids)
+        before = len(companion.pushes)
+        fault = self.faults[0] if self.faults and self.online and self.answers_all is None else None
+        reply = super().push(data)
+        if fault is not None and len(companion.pushes) > before:
+            world.faults[_name_of(fault)] += 1
+        if stalled and not late:
+            world.stall(*ids)
+        if dies is not None and companion.poison.get(dies) is DIED:
+            del companion.poison[dies]
+        world.clock.advance(
+            self.deadline if reply.gap is Gap.NO_ANSWER else world.rng.choice((0.05, 0.3, 2, 9))
+        )
+        for key, each in zip(ids, _one_by_one(reply, ids), strict=True):
+            world.answered(key, each, pushed=True)
+        world.say(
+            f"    pushed {[world.key_owner.get(key, '')[-4:] for key in ids]}: {reply.status} {reply.gap}"
+        )
+        world.between("on the way back")
+        world.may_die("after the answer")
+        return reply
+
+    def capabilities(self) -> Reply:
+        reply = self._looked(super().capabilities)
+        self.misled |= reply.status != 200
+        return reply
+
+    def receipts(self, origin: str, keys: Sequence[str]) -> Reply:
+        return self._looked(lambda: super(WorldCentral, self).receipts(origin, keys))
+
+    def carried_out(self, wire: Wire, key: str) -> Reply:
+        """One of a push: what a hook raises is that one's answer."""
+        if wire.body and '"BOOM"' in wire.body:
+            return ANSWERS["500"]
+        return self.apply(wire, key)
 
     def fetch(self, doctype: str, name: str) -> Reply:
         return self._looked(lambda: super(WorldCentral, self).fetch(doctype, name))
@@ -415,6 +488,24 @@ class BranchDocuments:
             else value
             for name, value in values.items()
         }
+
+
+_SPOILS = ("HANG", "HTML404", "HTML502")
+DIED = Reply(gap=Gap.NO_ANSWER, detail="the central died")
+
+
+def _one_by_one(reply: Reply, ids: Sequence[str]) -> list[Reply]:
+    """What a push's answer says of each: as plain REST would have said it. Not looked at is not sent."""
+    if not (reply.status == 200 and reply.is_json) or "outcomes" not in (reply.body or {}).get("message", ()):
+        return [reply] * len(ids)
+    told = reply.body["message"]["outcomes"]
+    found = [
+        Reply(status=200, is_json=True, body={"data": {}})
+        if each["outcome"] in ("applied", "duplicate")
+        else refusal(each.get("status") or 417, each.get("exc_type") or each["outcome"])
+        for each in told
+    ]
+    return found + [Reply(gap=Gap.NOT_SENT)] * (len(ids) - len(found))
 
 
 def _name_of(fault: Fault) -> str:

@@ -75,5 +75,5 @@ def test_the_command_plants_a_defect_and_says_how_it_showed(capsys: pytest.Captu
     told = json.loads(capsys.readouterr().out)
     assert (told["defect"], told["found"]) == ("lease-never-renewed", True)
     assert "may end before the answer" in told["violation"]
-    assert main(["--break", "ack-before-record", "--seeds", "1", "--json"]) == 1
+    assert main(["--break", "late-answer-accepted", "--seeds", "1", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["seed"] is None

@@ -104,6 +104,10 @@ class World(Saves, Mishaps, People, Backups):
             queues=frozenset({"Sale"}) if self.rng.random() < 0.15 else frozenset(),
         )
         self.central.world = self
+        draw = self.rng.random()
+        self.comes_and_goes = 0.5 < draw < 0.65
+        """The app is installed at the central, or taken away, while the branch is at work."""
+        self.central.has_companion = draw > 0.6
         self._temper()
         self.control = StopFlag()
         self.note = None if self.standalone else MemoryNote()
@@ -116,8 +120,17 @@ class World(Saves, Mishaps, People, Backups):
         self.standalone = rng.random() < 0.1
         self.odds: dict[str, float] = {
             name: rng.choice((0.0, 0.0, 0.05, 0.15))
-            for name in ("stall", "look-up lost", "rollback", "poison")
+            for name in (
+                "stall",
+                "look-up lost",
+                "rollback",
+                "poison",
+                "short of time",
+                "the central dies",
+                "effect without a receipt",
+            )
         }
+        self.odds["effect without a receipt"] *= 0.2
         self.odds["stall"] *= 0.3
         self.interleaves = rng.choice((0.0, 0.0, 0.02, 0.08))
         strategies = [None, None, None, *Strategy]
@@ -229,10 +242,11 @@ class World(Saves, Mishaps, People, Backups):
         self.faults["stop"] += 1
         self.control.stop("shutdown")
 
-    def stall(self, key: str) -> None:
+    def stall(self, *keys: str) -> None:
         """The whole process sleeps longer than its lease, and another one takes over meanwhile."""
         self.clock.advance(95)
-        self.answers.lost(key)
+        for key in keys:
+            self.answers.lost(key)
         self.nested = True
         try:
             self._new_engine("other").run(budget=20)
@@ -282,8 +296,11 @@ class World(Saves, Mishaps, People, Backups):
             if self.store.get_meta(PAUSED) is not None:
                 self.violated(f"{what} left while sending was paused")
 
-    def answered(self, key: str, reply: Reply) -> None:
+    def answered(self, key: str, reply: Reply, *, pushed: bool = False) -> None:
         self.answers.got(key, reply)
+        if pushed:
+            # What a push's answer means for one of its requests is counted only roughly here.
+            self.answers.roughly(key)
         if self.dies_after_answers and not self.nested:
             self.dies_after_answers -= 1
             if not self.dies_after_answers:
@@ -452,6 +469,7 @@ _WEIGHTS: Mapping[str, float] = {
     "back up there": 0.7,
     "restore there": 0.3,
     "say what it is": 0.5,
+    "companion": 0.5,
 }
 
 _STEPS: Mapping[str, Callable[[World], None]] = {
@@ -494,6 +512,7 @@ _STEPS: Mapping[str, Callable[[World], None]] = {
     "back up there": World.back_up_there,
     "restore there": World.restore_there,
     "say what it is": World.answer_what_it_is,
+    "companion": World.install_or_remove,
 }
 
 _INTERLEAVED = (

@@ -524,10 +524,40 @@ def test_a_push_that_asks_to_wait_and_may_have_arrived_is_not_asked_about_before
     assert branch.statuses() == [Status.SYNCED] * 2
 
 
+def test_what_a_push_may_still_bring_is_looked_up_before_it_goes_by_plain_rest(branch: Branch) -> None:
+    """The companion has no receipt of it yet, and then the central says that it has no companion."""
+    request = branch.create("Customer", "C-1", city="Rome")
+    call = branch.call()
+    branch.central.faults.append(Fault(LOST, late=100))
+    branch.answer(refused(429, "RateLimitExceededError"))
+    branch.run()
+    assert branch.get(request).sends == 1
+    branch.central.has_companion = False
+    branch.later(601)
+    drain(branch, 4)
+    assert branch.status(request) is Status.SYNCED
+    assert branch.status(call) is Status.NEEDS_ATTENTION
+    assert len(branch.names_there("Customer")) == 1
+    assert [effect[1] for effect in branch.central.effects] == ["create", "call"]
+
+
+def test_what_no_push_brought_goes_by_plain_rest_once_it_was_looked_up(branch: Branch) -> None:
+    request = branch.create("Customer", "C-1", city="Rome")
+    branch.answer(LOST, refused(429, "RateLimitExceededError"))
+    branch.run()
+    branch.central.has_companion = False
+    branch.later(601)
+    drain(branch, 4)
+    assert branch.status(request) is Status.SYNCED
+    assert len(branch.central.delivered) == len(branch.names_there("Customer")) == 1
+
+
 # the one that spoils them all
 
 
-@pytest.mark.parametrize("answer", [LOST, POISON, page(413)], ids=["time-out", "500", "413"])
+@pytest.mark.parametrize(
+    "answer", [LOST, POISON, page(413), page(404)], ids=["time-out", "500", "413", "404"]
+)
 def test_one_that_spoils_every_push_is_found_and_the_others_go_in_the_first_pass(
     branch: Branch, answer: Reply
 ) -> None:
