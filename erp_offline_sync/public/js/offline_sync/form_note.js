@@ -35,7 +35,7 @@ function travels(doctype) {
 
 async function note(frm) {
 	const { doctype, docname } = frm;
-	if (frm.is_new() || !is_reader() || !travels(doctype)) return show(frm, null);
+	if (!frm.doc || frm.is_new() || !is_reader() || !travels(doctype)) return show(frm, null);
 	const about = { resource_type: doctype, resource_id: docname };
 	const [[conflict], requests] = await Promise.all([
 		frappe.db.get_list("Sync Conflict", {

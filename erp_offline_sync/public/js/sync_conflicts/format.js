@@ -78,7 +78,12 @@ export function said(value, field, doc = {}, titles = {}) {
 // The same for values that stand beside each other: where they differ and read alike, as they are.
 export function said_apart(values, field, doc, titles) {
 	const words = values.map((value) => said(value, field, doc, titles));
-	const raw = values.map((value) => (is_empty(value) ? "" : offline_sync.text.shown(value)));
+	// A time is spelled with one digit of the hour or with two.
+	const spelled = (value) =>
+		field.fieldtype === "Time" ? String(value).replace(/^(\d):/, "0$1:") : value;
+	const raw = values.map((value) =>
+		is_empty(value) ? "" : offline_sync.text.shown(spelled(value))
+	);
 	const hidden = words.some((word, i) =>
 		words.some(
 			(other, j) =>
