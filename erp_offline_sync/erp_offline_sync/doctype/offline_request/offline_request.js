@@ -42,12 +42,12 @@ frappe.ui.form.on("Offline Request", {
 	},
 });
 
-// Read anew what a run may have changed, until the request has ended.
+// Read anew what a run may have changed, until the request has ended. While a form is loaded anew it has no document.
 function keep_up(frm) {
-	if (frm.is_new() || offline_sync.status.ended(frm.doc.status)) return;
+	if (!frm.doc || frm.is_new() || offline_sync.status.ended(frm.doc.status)) return;
 	frappe.db.get_value("Offline Request", frm.doc.name, "modified").then(({ message }) => {
-		if (message?.modified && message.modified !== frm.doc.modified) frm.reload_doc();
-		else show_why(frm);
+		if (message?.modified && message.modified !== frm.doc?.modified) frm.reload_doc();
+		else if (frm.doc) show_why(frm);
 	});
 }
 
@@ -55,7 +55,7 @@ function show_why(frm) {
 	const { status, text } = offline_sync;
 	const { name } = frm.doc;
 	frappe.xcall("erp_offline_sync.api.explain", { name }).then((why) => {
-		if (frm.doc.name !== name) return;
+		if (frm.doc?.name !== name) return;
 		frm.dashboard.clear_headline();
 		// The way to the request it waits for stands below; its id says nothing to people.
 		const said = text.with_times(why).replace(` (request ${frm.doc.waits_for})`, "");
