@@ -33,12 +33,17 @@ COMMANDS = {
     "resume": "End a pause",
     "conflicts": "3 where there are any",
     "resolve": "Decide a conflict",
+    "undo": "while nothing of it was sent",
     "purge": "Delete ended requests",
     "connect": "Make this site a branch of the central",
     "mark": "carry their request's id at a plain central",
     "identity": "Which branch this site is",
     "metrics": "how often the central was not reached",
     "doctor": "1 where there is a problem",
+    "add-branch": "The secret is printed once",
+    "branches": "3 where one is stopped",
+    "stop-branch": "refuse a branch's pushes until",
+    "clear-branch": "let a stopped branch push again",
 }
 
 
