@@ -67,6 +67,7 @@ def test_a_coroutine_that_never_waits_is_interrupted_too() -> None:
         within(0.05, busy)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # where Python drops what is raised
 def test_what_comes_after_is_never_hit() -> None:
     """The moment of the end and that of the limit, as close together as can be."""
     for number in range(150):
