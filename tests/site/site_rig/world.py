@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .client import SiteProcess
+from .client import SiteProcess, wait_until
 
 _FIELDS = (
     "name",
@@ -57,6 +57,8 @@ def disagree(branch: SiteProcess, central: SiteProcess, title: str = "one") -> t
     central.save("Shop Note", there["name"], category="B", weight=3)
     branch.save("Shop Note", name, category="C", title="two" if title == "one" else f"{title} here")
     branch.sync()
+    # Where a worker runs too, it may be the one that finds it.
+    wait_until(lambda: branch.documents("Sync Conflict", {"resource_id": name}), timeout=20)
     (conflict,) = branch.documents("Sync Conflict", {"resource_id": name})
     return name, str(conflict["name"])
 
