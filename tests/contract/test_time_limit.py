@@ -67,9 +67,10 @@ def test_a_coroutine_that_never_waits_is_interrupted_too() -> None:
         within(0.05, busy)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # where Python drops what is raised
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_what_comes_after_is_never_hit() -> None:
-    """The moment of the end and that of the limit, as close together as can be."""
+    """The moment of the end and that of the limit, as close together as can be. What comes in the middle of a
+    destructor, Python drops with a warning."""
     for number in range(150):
         limit = 0.001 + number * 1e-5
         until = time.monotonic() + limit
