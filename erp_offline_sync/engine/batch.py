@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from .answers import Answers
 from .batching import LARGEST, Batching
@@ -235,6 +236,9 @@ class Batches:
 
     def _one(self, request: Request, outcome: Outcome) -> Delivered:
         self._renew()
+        if outcome.verdict is not Verdict.APPLIED and self._may_be_under_way(request):
+            # An earlier push of it: the same key is safe then, and another one is not.
+            request = replace(request, may_have_arrived=True)
         try:
             result = self._answers.record(request, outcome)
         except CentralUnavailable as trouble:
@@ -242,6 +246,13 @@ class Batches:
             applied = outcome.verdict is Verdict.APPLIED
             result = self._booking.look_failed(request.id, trouble.outcome, doubt=applied)
         return Delivered(request=request, result=result, outcome=outcome)
+
+    def _may_be_under_way(self, request: Request) -> bool:
+        """A push of it was lost so shortly ago that it may still come to the central."""
+        since = self._booking.now() - timedelta(seconds=self._ports.config.central_request_timeout)
+        return any(
+            attempt.event == Verdict.UNANSWERED.value and attempt.at > since for attempt in request.history
+        )
 
     def _unlooked(self, requests: Sequence[Request]) -> None:
         """As if they had not been sent. What was never looked at is made anew when it goes."""

@@ -23,6 +23,7 @@ from support import (
     refused,
 )
 
+from erp_offline_sync.engine import actions
 from erp_offline_sync.engine.batch import BATCHING
 from erp_offline_sync.engine.companion import COMPANION, Companion
 from erp_offline_sync.engine.config import Config
@@ -539,6 +540,23 @@ def test_what_a_push_may_still_bring_is_looked_up_before_it_goes_by_plain_rest(b
     assert branch.status(call) is Status.NEEDS_ATTENTION
     assert len(branch.names_there("Customer")) == 1
     assert [effect[1] for effect in branch.central.effects] == ["create", "call"]
+
+
+def test_what_a_push_may_still_bring_is_not_mended_under_another_key(branch: Branch) -> None:
+    """It was refused on the way the second time, while the first push had not arrived yet."""
+    request = branch.create("Customer", "C-1", city="Rome")
+    branch.central.faults.append(Fault(LOST, late=100))
+    branch.answer(page(413))
+    branch.run()
+    assert branch.status(request) is Status.NEEDS_ATTENTION
+    branch.update("Customer", "C-1", city="Bonn")
+    branch.later(601)
+    drain(branch, 4)
+    if branch.status(request) is Status.NEEDS_ATTENTION:
+        actions.retry(branch.ports, request, by="ann")
+        drain(branch, 4)
+    assert len(branch.names_there("Customer")) == 1
+    branch.assert_equal("Customer", "C-1")
 
 
 def test_what_no_push_brought_goes_by_plain_rest_once_it_was_looked_up(branch: Branch) -> None:
