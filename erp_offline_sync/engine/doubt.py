@@ -177,7 +177,8 @@ class Doubts:
         central = self._answers.find_given(request)
         if central is not None:
             return self._answers.found_by_name(request, central)
-        if mark_of(request) is not None:
+        if mark_of(request) is not None or "name" in request.unique:
+            # Where it was given its name, nothing that stands under another one is it.
             return self._not_there(request)
         doctype = str(request.resource_type)
         names = self._candidates(request)

@@ -10,7 +10,8 @@ import pytest
 from support import LOST, Branch, a_branch, page, refused
 
 from erp_offline_sync.engine.config import Config
-from erp_offline_sync.engine.model import ConflictType, Operation, Policy, Reply, Status, Strategy
+from erp_offline_sync.engine.identity import canonical_json
+from erp_offline_sync.engine.model import ConflictType, Operation, Policy, Reply, Status, Strategy, Wire
 from erp_offline_sync.testing.model_central import Fault
 
 O = Operation  # noqa: E741
@@ -262,6 +263,18 @@ def test_a_candidate_that_vanishes_while_it_is_looked_at_is_not_it(branch: Branc
     branch.run()
     branch.central.fetch = fetch  # type: ignore[method-assign]
     assert branch.status(request) is Status.NEEDS_ATTENTION
+
+
+def test_what_stands_under_another_name_than_the_one_we_gave_is_no_candidate(branch: Branch) -> None:
+    """Our own user made an equal one just then, whose request does not know of it yet."""
+    body = canonical_json({"name": "C-2", "city": "Rome"})
+    branch.central.apply(Wire(method="POST", path="/api/resource/Customer", body=body), "of another")
+    values = {"name": "C-1", "city": "Rome"}
+    request = branch.queue(Operation.CREATE, "Customer", "C-1", values, unique={"name": "C-1"})
+    branch.answer(LOST)
+    drain(branch, 4)
+    assert branch.status(request) is Status.SYNCED
+    assert branch.line_of("Customer", "C-1").central_name == "C-1"
 
 
 def test_what_belongs_to_another_request_of_ours_is_no_candidate(branch: Branch) -> None:
