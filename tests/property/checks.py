@@ -92,7 +92,7 @@ def _g1_no_undetected_duplicate(world: World) -> Iterator[str]:
         owner = world.key_owner[key]
         request = now.get(owner) or world.ended.get(owner)
         uid = world.queued.get(owner)
-        if (doctype, name) in linked or request is None:
+        if (doctype, name) in linked or request is None or key in world.central.companion.uncertain:
             continue
         if uid in renaming or uid in world.cut | world.renamed_back:
             continue
