@@ -118,7 +118,10 @@ class Answers:
         return self._booking.wait(noted, Status.IN_DOUBT, self._asked_to_wait(outcome))
 
     def _uncertain(self, request: Request, outcome: Outcome) -> Result:
-        """There will be no receipt for it, whatever happened: the document is looked up."""
+        """There will be no receipt for it, whatever happened: the document is looked up. A call cannot be, and one
+        that may be repeated would end like this each time."""
+        if request.operation is Operation.CALL:
+            return self._booking.needs_attention(replace(request, may_have_arrived=True), outcome)
         noted = self._booking.noted(request, outcome)
         return self._booking.doubted(replace(noted, may_have_arrived=True))
 

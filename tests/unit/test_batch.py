@@ -525,6 +525,17 @@ def test_a_push_that_asks_to_wait_and_may_have_arrived_is_not_asked_about_before
     assert branch.statuses() == [Status.SYNCED] * 2
 
 
+def test_a_call_whose_code_commits_is_carried_out_once_and_held(branch: Branch) -> None:
+    """Also one that may be repeated: it would end like this each time."""
+    request = branch.call(repeatable=True)
+    branch.central.companion.uncertain.add(request)
+    branch.run()
+    drain(branch, 3)
+    assert branch.status(request) is Status.NEEDS_ATTENTION
+    assert "committed in the middle" in str(branch.get(request).error_message)
+    assert [effect[1] for effect in branch.central.effects] == ["call"]
+
+
 def test_what_a_push_may_still_bring_is_looked_up_before_it_goes_by_plain_rest(branch: Branch) -> None:
     """The companion has no receipt of it yet, and then the central says that it has no companion."""
     request = branch.create("Customer", "C-1", city="Rome")
