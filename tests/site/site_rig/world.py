@@ -53,11 +53,13 @@ def disagree(branch: SiteProcess, central: SiteProcess, title: str = "one") -> t
     """A note that both sites changed, its category to B there and to C here; answers its name and its conflict's."""
     name = save_note(branch, title=title, category="A")
     branch.sync()
+    # Where a worker runs too, it may be the one that sends it, and finds the conflict.
+    wait_until(lambda: central.documents("Shop Note", {"title": title}), timeout=20)
     (there,) = central.documents("Shop Note", {"title": title})
+    wait_until(lambda: not branch.count("Offline Request", {"status": "In Flight"}), timeout=20)
     central.save("Shop Note", there["name"], category="B", weight=3)
     branch.save("Shop Note", name, category="C", title="two" if title == "one" else f"{title} here")
     branch.sync()
-    # Where a worker runs too, it may be the one that finds it.
     wait_until(lambda: branch.documents("Sync Conflict", {"resource_id": name}), timeout=20)
     (conflict,) = branch.documents("Sync Conflict", {"resource_id": name})
     return name, str(conflict["name"])
