@@ -342,8 +342,13 @@ def test_everything_is_done_by_keyboard(branch, central, desk, browser, manual):
     press(browser, "?", "?")
     browser.see(MODAL, "Keyboard Shortcuts", "Next conflict", "Preview, then accept with Enter")
     desk.picture("conflict-keys")
-    press(browser, "Escape")
-    browser.wait("return !document.querySelector('.modal.show')")
+
+    def escaped():
+        """A dialog that still fades in does not listen."""
+        press(browser, "Escape")
+        return browser.run("return !document.querySelector('.modal.show')")
+
+    wait_until(escaped, every=0.3)
     press(browser, "l", "l")
     assert result(browser, "category") == "C"
     assert browser.run("return document.activeElement.closest('[data-path]').dataset.path") == "category"
