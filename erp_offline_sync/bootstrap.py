@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from erp_offline_sync.adapters.companion_central import CompanionCentral
+from erp_offline_sync.adapters.lane_threads import LaneThreads
 from erp_offline_sync.adapters.log_events import AllEvents, CallEvents, LogEvents
 from erp_offline_sync.adapters.sole_run import SoleRunStore
 from erp_offline_sync.adapters.standalone import (
@@ -46,7 +47,14 @@ class Assembled:
 
     def close(self) -> None:
         """Close the connections to the central, and an embedded outbox. The site's database stays as it is."""
-        for port in (self.ports.central, self.ports.store):
+        self.disconnect()
+        close = getattr(self.ports.store, "close", None)
+        if close is not None:
+            close()
+
+    def disconnect(self) -> None:
+        """Close the connections to the central."""
+        for port in (self.ports.flights, self.ports.central):
             close = getattr(port, "close", None)
             if close is not None:
                 close()
@@ -75,15 +83,20 @@ def standalone(
     logger = logging.getLogger(LOGGER)
     receivers: list[Events] = [LogEvents(logger), *([CallEvents(on_event)] if on_event else [])]
     config = parse(settings)
-    central: Central = standalone_central(settings, config) if connected else NoCentral()
+
+    def opened() -> Central:
+        return standalone_central(settings, config) if connected else NoCentral()
+
+    clock = clock or SystemClock()
     ports = Ports(
         store=SoleRunStore(path),
-        central=central,
+        central=opened(),
+        flights=LaneThreads(opened, clock),
         policies=PlainPolicies(policies),
         documents=NoDocuments(),
         resolver=RegisteredHooks(registry),
         events=AllEvents(receivers, logger),
-        clock=clock or SystemClock(),
+        clock=clock,
         ids=SystemIds(),
         control=control or StopFlag(),
         config=config,
@@ -124,6 +137,12 @@ def site(
     from erp_offline_sync.conflicts.telling import tell
 
     values = settings.effective()
+    secret = settings.secret() if connected else ""
+
+    def opened() -> Central:
+        return site_central(values, secret=secret) if connected else NoCentral()
+
+    clock = SystemClock()
     logger = frappe.logger(LOGGER)
     receivers: list[Events] = [
         LogEvents(logger),
@@ -133,12 +152,13 @@ def site(
     store = FrappeStore(frappe.db.commit, frappe.db.rollback, on_conflicts=tell)
     ports = Ports(
         store=store,
-        central=site_central(values) if connected else NoCentral(),
+        central=opened(),
+        flights=LaneThreads(opened, clock),
         policies=FrappePolicies(),
         documents=FrappeLocalDocuments(),
         resolver=SiteHooks(REGISTRY, store),
         events=AllEvents(receivers, logger),
-        clock=SystemClock(),
+        clock=clock,
         ids=SystemIds(),
         control=control or StopFlag(),
         config=parse(values),

@@ -150,7 +150,7 @@ def run(forever, doctypes, as_json):
             try:
                 report = assembled.engine.run(budget=_ONE_DAY, force=True, doctypes=chosen)
             finally:
-                assembled.ports.central.close()
+                assembled.disconnect()
     store = tasks.own_store()
     with store.transaction():
         told = {**sync_status(store), "ended": report.reason}
@@ -201,7 +201,7 @@ class _Branch:
     def _let_go(self):
         assembled, self._assembled = self._assembled, None
         if assembled is not None:
-            assembled.ports.central.close()
+            assembled.disconnect()
 
 
 class _Progress:

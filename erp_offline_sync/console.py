@@ -22,7 +22,7 @@ def sync_now() -> str:
     try:
         report = assembled.engine.run(budget=600, force=True)
     finally:
-        assembled.ports.central.close()
+        assembled.disconnect()
     return f"{report.reason}: {report.stats.success} sent, {report.stats.failure} failed, {report.stats.conflict} in conflict"
 
 

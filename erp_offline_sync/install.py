@@ -52,8 +52,18 @@ def after_migrate():
     ensure_roles()
     ensure_all_indexes()
     ensure_sequence()
+    ensure_settings()
     publish_policies()
     resume_after_migrate()
+
+
+def ensure_settings():
+    """A setting that a new version brings stands at its default, as if the form had been saved: a number that was
+    never stored would be read as 0."""
+    kept = frappe.db.get_singles_dict(SETTINGS)
+    for field in frappe.get_meta(SETTINGS).fields:
+        if kept and field.default and field.fieldname not in kept:
+            frappe.db.set_single_value(SETTINGS, field.fieldname, field.default, update_modified=False)
 
 
 def ensure_sequence():

@@ -78,7 +78,7 @@ def _run(values, *, trigger, force, doctypes):
                     doctypes=doctypes,
                 )
             finally:
-                assembled.ports.central.close()
+                assembled.disconnect()
     except (SettingsError, Paused) as error:
         _failed(type(error).__name__, str(error))
     except Exception as error:

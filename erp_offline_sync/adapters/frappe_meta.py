@@ -168,6 +168,7 @@ def _derive(
             if field.fieldname in fields and (field.reqd or field.get("mandatory_depends_on"))
         ),
         named_here=named_here or names_itself(meta),
+        counted=_is_counted(meta),
         outgoing=outgoing,
         precision=precision,
     )
@@ -271,6 +272,12 @@ def unique_values(doc: Any) -> dict[str, Any]:
 def names_itself(meta: Any) -> bool:
     """Whether whoever makes a document of this doctype gives its name."""
     return str(meta.autoname or "").lower() in _NAMED_BY_CALLER
+
+
+def _is_counted(meta: Any) -> bool:
+    """Whether its names are taken from a counter: one row of one table, that each insert locks."""
+    autoname = str(meta.autoname or "").lower()
+    return autoname.startswith("naming_series:") or "#" in autoname
 
 
 def _text(value: Any) -> Any:

@@ -41,7 +41,7 @@ ANSWER_LIMIT = 32 * 1024 * 1024
 PROBE_SECONDS = 30.0
 """The deadline of a probe and of the small questions beside it."""
 FOUND_AT_MOST = 20
-CREATED_AT_MOST = 50
+CREATED_AT_MOST = 1000
 _CHUNK = 64 * 1024
 _IDLE = 4.0
 """Seconds after which a kept connection is not used again: servers close theirs, and a request that meets the

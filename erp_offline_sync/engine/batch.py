@@ -1,8 +1,8 @@
 """Many requests delivered at once, through the companion at the central.
 
 Only requests that wait for nothing open are in a batch, no two of one document: they are independent of each other.
-One commit marks all of them as sent; each outcome is recorded by the rules of a single answer. Where no answer came
-all of them are In Doubt, and asked by receipt. A push that is refused or lost as a whole although the central is
+One commit marks all of them as sent; each outcome is recorded by the rules of a single answer. Several pushes may be
+on their way side by side (lanes.py). Where no answer came all of its requests are In Doubt, and asked by receipt. A push that is refused or lost as a whole although the central is
 well goes again in halves (batching.py); alone in a push, a request is booked as a single answer would be.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 from .answers import Answers
@@ -20,6 +20,7 @@ from .classify import Outcome, Verdict
 from .companion import STOPPED, Companion
 from .errors import CentralUnavailable
 from .identity import canonical_json
+from .lanes import Delivered, Landing, Lanes
 from .line import Line
 from .model import Operation, Readiness, Request, Status
 from .ports import Ports
@@ -28,7 +29,7 @@ from .push import Capabilities, Limits, PushAnswer, packed
 from .pushed import can_be_pushed, outcome_of
 from .transitions import move
 
-__all__ = ["BATCHING", "NEXT_NUMBER", "Batches", "Delivered"]
+__all__ = ["BATCHING", "NEXT_NUMBER", "Batches"]
 
 BATCHING = "batching"
 NEXT_NUMBER = "next_number"
@@ -42,15 +43,6 @@ _DESTINATIONS = frozenset({Verdict.NOT_SENT, Verdict.NOT_NOW, Verdict.CREDENTIAL
 """Nothing of the push was looked at, and not for what is in it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered:
-    """What became of one request of a batch. `outcome` None: nothing was sent for it."""
-
-    request: Request
-    result: Result
-    outcome: Outcome | None = None
-
-
 class Batches:
     """Delivers claimed requests in pushes.
 
@@ -61,6 +53,7 @@ class Batches:
         self,
         ports: Ports,
         line: Line,
+        lanes: Lanes,
         companion: Companion,
         preparation: Preparation,
         answers: Answers,
@@ -72,6 +65,7 @@ class Batches:
         self._ports = ports
         self._store = ports.store
         self._line = line
+        self._lanes = lanes
         self._companion = companion
         self._preparation = preparation
         self._answers = answers
@@ -118,8 +112,9 @@ class Batches:
         alone = {name for name, request in fit.items() if _failed_alone(request)}
         return [fit[name] for name in self._batching.chosen(list(fit), alone)]
 
-    def deliver(self, batch: Sequence[Request], capabilities: Capabilities) -> Iterator[Delivered]:
-        """Push what was claimed; what is not sent in the end goes back. Yields after each commit."""
+    def start(self, batch: Sequence[Request], capabilities: Capabilities) -> Iterator[Delivered]:
+        """Push what was claimed, waiting for a lane where none is free; what is not sent in the end goes back. Yields
+        what became of requests meanwhile, these or earlier ones, after each commit."""
         ready: list[Request] = []
         number = self._next_number()
         for place, request in enumerate(batch):
@@ -139,8 +134,11 @@ class Batches:
             ready.append(prepared)
         while ready and self._line.usable() and not self._interrupted():
             going, data = self._fitting(ready, capabilities.limits)
+            if not self._lanes.free or not all(map(self._lanes.may_leave, going)):
+                yield from self._lanes.land()
+                continue
             ready = ready[len(going) :]
-            yield from self._pushed(going, data, number, capabilities)
+            self._push(going, data, number, capabilities)
         self._booking.unclaim(ready)
 
     # before the push
@@ -180,27 +178,31 @@ class Batches:
 
     # the push
 
-    def _pushed(
-        self, going: Sequence[Request], data: bytes, number: int, capabilities: Capabilities
-    ) -> Iterator[Delivered]:
+    def _push(self, going: Sequence[Request], data: bytes, number: int, capabilities: Capabilities) -> None:
         marked = self._mark(going, number)
-        began = self._ports.clock.monotonic()
-        reply = self._ports.central.push(data)
-        seconds = self._ports.clock.monotonic() - began
-        outcome, answer = self._companion.read_push(reply, [request.key for request in marked])
+        self._lanes.start(
+            marked,
+            lambda central: central.push(data),
+            lambda landing: self._landed(marked, len(data), capabilities, landing),
+        )
+
+    def _landed(
+        self, marked: Sequence[Request], size: int, capabilities: Capabilities, landing: Landing
+    ) -> Iterator[Delivered]:
+        outcome, answer = self._companion.read_push(landing.reply, [request.key for request in marked])
         if answer is None:
-            yield from self._refused_whole(marked, outcome, len(data))
+            yield from self._refused_whole(marked, outcome, size)
             return
         looked_at = len(answer.outcomes)
         self._batching = self._batching.cleared([request.id for request in marked[:looked_at]]).measured(
             sent=len(marked),
             looked_at=looked_at,
-            seconds=seconds,
+            seconds=landing.seconds,
             most=min(LARGEST, capabilities.limits.max_requests),
         )
-        if looked_at:
+        if looked_at and landing.timely:
             self._line.answered()
-        else:
+        elif not looked_at:
             self._line.trip(
                 Outcome(verdict=Verdict.NOT_NOW, message="The central got to none of the requests")
             )

@@ -49,14 +49,27 @@ class Booking:
         self._line = line
         self._resolutions = resolutions
         self.token = 0
+        self._closed: dict[str, Request] = {}
 
     def save(self, request: Request) -> None:
         """Inside a transaction; raises LeaseLost."""
         current = self._store.get(request.id)
         # What came to wait for it while it was on its way may have raised its rank.
         rank = request.rank if current is None else min(request.rank, current.rank)
-        if not self._store.replace(replace(request, rank=rank), token=self.token):
+        if rank != request.rank:
+            request = replace(request, rank=rank)
+        if not self._store.replace(request, token=self.token):
             raise LeaseLost("Another run took over this request.")
+        if request.closed_at is not None:
+            self._closed[request.id] = request
+
+    def as_it_stands(self, request_id: str) -> Request | None:
+        """The request after its outcome was committed; None where it is gone. Asked once of each."""
+        closed = self._closed.pop(request_id, None)
+        if closed is not None:
+            return closed
+        with self._store.transaction():
+            return self._store.get(request_id)
 
     def unclaim(self, requests: Sequence[Request]) -> None:
         """Claimed and not marked as sent: they go back as they stand in the store."""

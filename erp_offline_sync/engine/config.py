@@ -50,6 +50,7 @@ SETTINGS: Mapping[str, Setting] = {
     "base_retry_delay": Setting(unit="ms", default=1000, low=100, high=3_600_000),
     "max_retry_delay": Setting(unit="ms", default=300_000, low=100, high=86_400_000),
     "sync_batch_size": Setting(unit="requests", default=10, low=1, high=1000),
+    "sync_lanes": Setting(unit="lanes", default=8, low=1, high=16),
     "central_request_timeout": Setting(unit="s", default=120, low=10, high=3600),
     "max_body_mb": Setting(unit="MB", default=25, low=1, high=100),
     "retention_days": Setting(unit="days", default=7, low=1, high=3650),
@@ -71,6 +72,7 @@ class Config:
     base_retry_delay: int = SETTINGS["base_retry_delay"].default
     max_retry_delay: int = SETTINGS["max_retry_delay"].default
     sync_batch_size: int = SETTINGS["sync_batch_size"].default
+    sync_lanes: int = SETTINGS["sync_lanes"].default
     central_request_timeout: int = SETTINGS["central_request_timeout"].default
     max_body_mb: int = SETTINGS["max_body_mb"].default
     retention_days: int = SETTINGS["retention_days"].default

@@ -30,6 +30,8 @@ from .transitions import move
 __all__ = ["Doubts"]
 
 _CANDIDATES_SHOWN = 5
+_LOOKED_AT = 100
+"""Doubts that are looked at for creates that were lost at the same time."""
 _FAR_BACK = timedelta(days=1)
 
 
@@ -188,14 +190,13 @@ class Doubts:
                 f"Sent, but not answered. Too many {doctype} documents were made at the central since then to see "
                 "whether it is among them. Look there, then retry or discard this request.",
             )
-        equal: list[str] = []
-        for name in names:
-            candidate = self._lookup.fetch(doctype, name)
-            if candidate is not None and self._answers.holds_create(request, candidate):
-                equal.append(name)
-                central = candidate
-        if len(names) == 1 and len(equal) == 1 and central is not None:
-            return self._answers.found_by_name(request, central)
+        others = self._lost_beside(request)
+        mine, names = self._told_apart(request, names, others)
+        if mine and len(mine) == len(names):
+            # As many that equal it as were lost and equal each other: whichever is whose.
+            alike = sum(self._answers.holds_create(other, mine[0]) for other in others)
+            if len(names) <= 1 + alike:
+                return self._answers.found_by_name(request, mine[0])
         if not names:
             return self._not_there(request)
         shown = ", ".join(names[:_CANDIDATES_SHOWN])
@@ -204,6 +205,39 @@ class Doubts:
             f"Sent, but not answered. These {doctype} documents at the central may be it: {shown}. "
             "Look at them, then retry or discard this request.",
         )
+
+    def _told_apart(
+        self, request: Request, names: Sequence[str], others: Sequence[Request]
+    ) -> tuple[list[Json], list[str]]:
+        """The candidates that equal what this create sent, and the names that are left without those that one of
+        the others made: they equal what that one sent."""
+        mine: list[Json] = []
+        left: list[str] = []
+        for name in names:
+            candidate = self._lookup.fetch(str(request.resource_type), name)
+            if candidate is not None and self._answers.holds_create(request, candidate):
+                mine.append(candidate)
+            elif candidate is not None and any(
+                self._answers.holds_create(each, candidate) for each in others
+            ):
+                continue
+            left.append(name)
+        return mine, left
+
+    def _lost_beside(self, request: Request) -> list[Request]:
+        """Other creates of the doctype that were sent to be named there, and are in doubt."""
+        horizon = self._ports.config.horizon
+        with self._store.transaction():
+            doubts = self._store.doubts(self._store.now() + horizon, limit=_LOOKED_AT, horizon=horizon)
+        return [
+            other
+            for other in doubts
+            if other.id != request.id
+            and other.resource_type == request.resource_type
+            and other.operation is Operation.CREATE
+            and other.wire is not None
+            and "name" not in other.unique
+        ]
 
     def _call(self, request: Request) -> Result:
         if request.repeatable:

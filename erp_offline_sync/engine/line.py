@@ -15,7 +15,7 @@ from .config import RETRY_AFTER_LIMIT
 from .identity import canonical_json
 from .ports import Ports
 
-__all__ = ["BREAKER", "CENTRAL_USER", "LAST_REACHED", "PROPER", "Line", "kept_breaker"]
+__all__ = ["BREAKER", "BUSY", "CENTRAL_USER", "LAST_REACHED", "PROPER", "Line", "kept_breaker"]
 
 BREAKER = "breaker"
 CENTRAL_USER = "central_user"
@@ -24,11 +24,12 @@ LAST_REACHED = "last_reached"
 _KEPT_EVERY = timedelta(seconds=30)
 """How exactly it is kept when the central last answered: not one more write for each request."""
 
+BUSY = "busy"
 _REASON: Mapping[Verdict, str] = {
     Verdict.CREDENTIALS: "credentials",
     Verdict.CONFIGURATION: "configuration",
-    Verdict.NOT_NOW: "busy",
-    Verdict.CONTENTION: "busy",
+    Verdict.NOT_NOW: BUSY,
+    Verdict.CONTENTION: BUSY,
     Verdict.SERVER_ERROR: "failing",
 }
 """Everything else is "offline"."""
@@ -50,6 +51,8 @@ class Line:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
         self.breaker = CLOSED
+        self.trips = 0
+        """How often it was found not usable: an answer to what left before that says nothing about it."""
         self._reached_at: datetime | None = None
         self.message: str | None = None
         """What the last thing said that kept the line from being used, for people."""
@@ -82,6 +85,7 @@ class Line:
     def trip(self, outcome: Outcome, *, request_id: str | None = None) -> None:
         """The destination cannot be used now; `outcome` is of that request, a look-up or a probe."""
         store = self._ports.store
+        self.trips += 1
         self.message = outcome.message
         with store.transaction():
             now = store.now()

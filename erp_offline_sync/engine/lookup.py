@@ -13,8 +13,10 @@ from .values import differences, moved_fields
 
 __all__ = ["Lookup"]
 
-CREATED_SHOWN = 50
+CREATED_SHOWN = 1000
 """More names the central does not answer at once (port: find_created_since)."""
+_LOOKED_AT = 50
+"""No more documents are read to see whether one of them is meant."""
 
 
 class Lookup:
@@ -40,7 +42,8 @@ class Lookup:
         names = self._names(self._ports.central.find_created_since(doctype, since))
         with self._ports.store.transaction():
             taken = {doc.central_name for doc in self._ports.store.documents_at_central(doctype, names)}
-        return None if len(names) >= CREATED_SHOWN else [name for name in names if name not in taken]
+        left = [name for name in names if name not in taken]
+        return None if len(names) >= CREATED_SHOWN or len(left) >= _LOOKED_AT else left
 
     def other_owner(self, doctype: str, central_name: str, line: str | None) -> Document | None:
         """Another document of this site that the central's one is known to be."""

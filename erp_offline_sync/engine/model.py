@@ -143,6 +143,15 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Landed:
+    """The answer to a call that was on its way, and how many seconds it took."""
+
+    ticket: str
+    reply: Reply
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One line of a request's history; holds no document's values."""
 
@@ -367,5 +376,7 @@ class Schema:
     """Values that the policy sets on the way out, with each create."""
     precision: Mapping[str, int] = field(default_factory=dict)
     """Number field → decimals that count where two sides are merged."""
+    counted: bool = False
+    """The central takes the names of such documents from a counter."""
     first_state: tuple[str, str] | None = None
     """Field and first state of the workflow: a document is created in it, and moved by a step of its own."""

@@ -6,7 +6,7 @@ Adapters live in `erp_offline_sync.adapters`; doubles in `erp_offline_sync.testi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +19,7 @@ from .model import (
     Document,
     Instant,
     Json,
+    Landed,
     Lease,
     Operation,
     Policy,
@@ -34,6 +35,7 @@ __all__ = [
     "Clock",
     "Control",
     "Events",
+    "Flights",
     "Ids",
     "LocalDocuments",
     "OriginNote",
@@ -95,7 +97,7 @@ class Central(Protocol):
         """At most 20 names of documents that match: `{"data": [{"name": …}]}`. Idempotent."""
 
     def find_created_since(self, doctype: str, since: datetime) -> Reply:
-        """At most 50 names of documents made by our own API user since that instant (by the central's
+        """At most 1,000 names of documents made by our own API user since that instant (by the central's
         clock, with a margin for its uncertainty): `{"data": [{"name": …}]}`. Idempotent."""
 
     def probe(self) -> Reply:
@@ -116,6 +118,20 @@ class Central(Protocol):
     def instant(self, wall_clock: str) -> Instant | None:
         """A time of the central (text without a zone) brought to UTC and to this site's clock.
         None where the zone is not known. Sends nothing when the zone was learned before."""
+
+
+class Flights(Protocol):
+    """Calls of the central that are on their way side by side, each over a connection of its own."""
+
+    def start(self, ticket: str, call: Callable[[Central], Reply]) -> None:
+        """Begin the call and answer at once. `call` is given a central that nothing else uses meanwhile."""
+
+    def land(self) -> Landed:
+        """The next answer that comes, of any call that was begun; waits for it. Raises what that call raised, and
+        LookupError where none is on its way."""
+
+    def abandon(self) -> None:
+        """Nothing that was begun so far lands any more."""
 
 
 class OriginNote(Protocol):
@@ -341,6 +357,7 @@ class Ports:
 
     store: Store
     central: Central
+    flights: Flights
     policies: Policies
     documents: LocalDocuments
     resolver: Resolver

@@ -6,7 +6,7 @@ does not grow with the backlog. Source: semantics, "Runs".
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -14,14 +14,15 @@ from typing import Any
 from .answers import Answers
 from .batch import Batches
 from .booking import Booking, Result
-from .classify import Outcome, classify
+from .classify import Outcome
 from .companion import Companion
 from .doubt import Doubts
 from .errors import CentralUnavailable, LeaseLost, Paused
 from .events import OUTCOME, PROGRESS, STATE_CHANGED, Stats
 from .identity import canonical_json
 from .knowledge import Knowledge
-from .line import PROPER, Line
+from .lanes import Delivered, Lanes
+from .line import Line
 from .lookup import Lookup
 from .metrics import Metrics
 from .model import Lease, Readiness, Request, Status
@@ -31,6 +32,7 @@ from .ports import Ports
 from .preparation import Preparation
 from .pushed import can_be_pushed, is_pushed
 from .resolution import Resolutions
+from .single import Singles
 from .status import FAILED, LAST_RUN, LAST_STATS, LAST_SYNC, PENDING_COUNT, RUN_STARTED, paused_by
 from .transitions import ledger, move
 
@@ -41,6 +43,8 @@ LEASE_MARGIN = 30.0
 _PLACED_AT_ONCE = 100
 _FOUND = frozenset({Result.SUCCESS, Result.CONFLICT})
 """A doubt that ended so was settled by the central's own answers."""
+_LOOKED_BEYOND = 8
+"""Batches that are looked at for something that may leave beside what is on its way."""
 _SLICE = 0.5
 """Seconds between two looks while a run lingers."""
 
@@ -71,9 +75,20 @@ class SyncEngine:
         self._doubts = Doubts(ports, self._booking, self._answers, lookup, self._preparation)
         self._placer = Placer(ports.store, ports.ids)
         self._companion = Companion(ports, lambda: self.origins.current)
+        self._lanes = Lanes(ports, self.line)
+        self._singles = Singles(
+            ports,
+            self.line,
+            self._lanes,
+            self._preparation,
+            self._answers,
+            self._booking,
+            renew=self._renew,
+        )
         self._batches = Batches(
             ports,
             self.line,
+            self._lanes,
             self._companion,
             self._preparation,
             self._answers,
@@ -159,13 +174,17 @@ class SyncEngine:
         while True:
             reason = self._why_end()
             if reason:
+                self._land_all()
                 return reason
             self._recover()
             usable = self.line.usable()
+            if not usable:
+                self._land_all()
             # After an outage what failed is tried last, doubts too.
             progressed = usable and (
                 self._settle_doubts(self.line.breaker.failed)
                 or self._send_batch(doctypes)
+                or self._land_one()
                 # Or what a restored backup holds, which became a doubt when it was placed.
                 or self._settle_doubts(())
             )
@@ -217,6 +236,8 @@ class SyncEngine:
         while True:
             with self._store.transaction():
                 orphans = self._store.in_flight(not_token=token, limit=_PLACED_AT_ONCE)
+                if orphans:
+                    self._renew()
                 for orphan in orphans:
                     if orphan.sent_at is None:
                         back = move(orphan, Status.PENDING, readiness=Readiness.READY)
@@ -235,6 +256,9 @@ class SyncEngine:
                 self._store.now(), limit=limit + len(passed_over), horizon=self._ports.config.horizon
             )
         doubts = [request for request in due if request.id not in passed_over][:limit]
+        if doubts:
+            # What is on its way may be what is looked for.
+            self._land_all()
         left = self._asked_by_receipt(doubts)
         for request in left:
             if self._interrupted():
@@ -277,29 +301,63 @@ class SyncEngine:
             self._renew()
 
     def _send_batch(self, doctypes: Collection[str] | None) -> bool:
-        """Claim a batch and deliver it; whether there was one."""
+        """Claim a batch and send it; whether there was one. Its last answers may still be on their way."""
         self._place_all()
         capabilities = self._companion.capabilities() if self._due(1, doctypes) else None
         size = self._batch_size() if capabilities is None else self._push_size()
         with self._store.transaction():
-            due = self._trial_first(self._due(size, doctypes), doctypes)
+            due = self._trial_first(self._due_beside(size, doctypes), doctypes)
             chosen = due if capabilities is None else self._batches.chosen(due)
             batch = self._store.claim(chosen, self._booking.token)
         if not batch:
             return False
-        self._total = self._stats.processed + len(batch)
+        self._total = self._stats.processed + self._lanes.on_their_way + len(batch)
         self._progress()
         if capabilities is not None and can_be_pushed(batch[0]):
-            for done in self._batches.deliver(batch, capabilities):
-                self._count(done.request, done.result)
-                self._tell(done.request, done.result, done.outcome)
-            return True
+            self._book(self._batches.start(batch, capabilities))
+        else:
+            self._send_singly(batch)
+        if self._lanes.single:
+            self._land_all()
+        return True
+
+    def _send_singly(self, batch: Iterable[Request]) -> None:
         left = list(batch)
         while left and not self._interrupted() and self.line.usable():
-            request = left.pop(0)
-            self._deliver(request)
+            going = next((request for request in left if self._lanes.may_leave(request)), None)
+            if going is None or not self._lanes.free:
+                self._land_one()
+                continue
+            left.remove(going)
+            done = self._singles.start(going)
+            self._book([done] if done else [])
         self._booking.unclaim(left)
+
+    def _land_one(self) -> bool:
+        """Wait for an answer and record it; whether anything was on its way."""
+        if self._lanes.empty:
+            return False
+        self._book(self._lanes.land())
         return True
+
+    def _land_all(self) -> None:
+        while self._land_one():
+            pass
+
+    def _book(self, delivered: Iterable[Delivered]) -> None:
+        for done in delivered:
+            self._count(done.request, done.result)
+            self._tell(done.request, done.result, done.outcome)
+
+    def _due_beside(self, limit: int, doctypes: Collection[str] | None) -> list[Request]:
+        """What may leave beside that which is on its way."""
+        due = self._due(limit, doctypes)
+        if self._lanes.empty:
+            return due
+        free = list(filter(self._lanes.may_leave, due))
+        if free or len(due) < limit:
+            return free
+        return list(filter(self._lanes.may_leave, self._due(limit * _LOOKED_BEYOND, doctypes)))[:limit]
 
     def _due(self, limit: int, doctypes: Collection[str] | None) -> list[Request]:
         with self._store.transaction():
@@ -321,33 +379,6 @@ class SyncEngine:
         more = self._due(limit, doctypes)
         trial = breaker.trial([request.id for request in more])
         return [request for request in more if request.id == trial] or due
-
-    def _deliver(self, request: Request) -> None:
-        try:
-            prepared = self._preparation.prepare(request)
-            if isinstance(prepared, Result):
-                self._count(request, prepared)
-                self._tell(request, prepared)
-                return
-            with self._store.transaction():
-                self._renew()
-                marked = self._preparation.mark(prepared)
-        except CentralUnavailable as trouble:
-            self._count(request, self._booking.look_failed(request.id, trouble.outcome))
-            return
-        assert marked.wire is not None  # prepare answers requests with their bytes
-        reply = self._ports.central.deliver(marked.wire, key=marked.key)
-        outcome = classify(reply, marked.operation)
-        try:
-            result = self._answers.record(marked, outcome)
-        except CentralUnavailable as trouble:
-            # The answer itself said that nothing happened; only what it means could not be looked up.
-            result = self._booking.look_failed(marked.id, trouble.outcome)
-        else:
-            if outcome.verdict in PROPER and not outcome.effect_unknown:
-                self.line.answered()
-        self._count(marked, result)
-        self._tell(marked, result, outcome)
 
     # bookkeeping
 
@@ -384,6 +415,7 @@ class SyncEngine:
             self._store.set_meta(RUN_STARTED, self._store.now().isoformat())
         self.origins.begin()
         self.line.load()
+        self._lanes.begin()
         self._batches.load()
         self._publish_state("syncing", "")
         self.resolutions.decide_forgotten()
@@ -401,6 +433,7 @@ class SyncEngine:
             self._metrics.ended(now, totals, reached=self.line.breaker.closed)
             self._metrics.keep(self._store)
             self._batches.keep()
+            self._lanes.keep()
             self._store.set_meta(LAST_STATS, canonical_json(self._stats.to_json()))
             message = self.line.message if failed else None
             self._store.set_meta(
@@ -441,9 +474,8 @@ class SyncEngine:
     def _tell(self, request: Request, result: Result, outcome: Outcome | None = None) -> None:
         """One line for the log: no values, and no names, which may be people's. Without an outcome nothing was
         sent: the request was looked up, or is held."""
-        with self._store.transaction():
-            current, now = self._store.get(request.id), self._store.now()
-        self._measure(request, result, now)
+        current = self._booking.as_it_stands(request.id)
+        self._measure(request, result, (current and current.closed_at) or self._booking.now())
         self._ports.events.publish(
             OUTCOME,
             {

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
 from erp_offline_sync.adapters.standalone import NoDocuments, PlainPolicies, RegisteredHooks, StopFlag
 from erp_offline_sync.engine.config import Config
-from erp_offline_sync.engine.model import Json
-from erp_offline_sync.engine.ports import Central, LocalDocuments, Policies, Ports, Store
+from erp_offline_sync.engine.model import Json, Landed, Reply
+from erp_offline_sync.engine.ports import Central, Clock, Flights, LocalDocuments, Policies, Ports, Store
 from erp_offline_sync.engine.registry import HookRegistry
 from erp_offline_sync.testing.clock import FrozenClock, SeededIds
 
-__all__ = ["MemoryDocuments", "MemoryNote", "RecordedEvents", "ports_around"]
+__all__ = ["MemoryDocuments", "MemoryFlights", "MemoryNote", "RecordedEvents", "ports_around"]
 
 
 @dataclass
@@ -28,6 +28,33 @@ class RecordedEvents:
 
     def of(self, event: str) -> list[Json]:
         return [payload for name, payload in self.published if name == event]
+
+
+class MemoryFlights:
+    """The Flights port without threads: a call is over when it has begun. They land in the order of their starts, or
+    in the one that `land_next` says, which is given the tickets."""
+
+    def __init__(self, central: Central, clock: Clock) -> None:
+        self._central = central
+        self._clock = clock
+        self._flying: dict[str, Landed] = {}
+        self.most = 0
+        """The most that were on their way at once."""
+        self.land_next: Callable[[list[str]], str] = lambda tickets: tickets[0]
+
+    def start(self, ticket: str, call: Callable[[Central], Reply]) -> None:
+        began = self._clock.monotonic()
+        reply = call(self._central)
+        self._flying[ticket] = Landed(ticket=ticket, reply=reply, seconds=self._clock.monotonic() - began)
+        self.most = max(self.most, len(self._flying))
+
+    def land(self) -> Landed:
+        if not self._flying:
+            raise LookupError("Nothing is on its way.")
+        return self._flying.pop(self.land_next(list(self._flying)))
+
+    def abandon(self) -> None:
+        self._flying.clear()
 
 
 class MemoryDocuments:
@@ -103,11 +130,13 @@ def ports_around(
     control: StopFlag | None = None,
     config: Config | None = None,
     note: MemoryNote | None = None,
+    flights: Flights | None = None,
 ) -> Ports:
     """A whole set of ports for a test; what is not given is the standalone one."""
     return Ports(
         store=store,
         central=central,
+        flights=flights or MemoryFlights(central, clock),
         policies=policies or PlainPolicies(),
         documents=documents or NoDocuments(),
         resolver=RegisteredHooks(registry or HookRegistry()),

@@ -132,7 +132,7 @@ class ModelCentral:
             for name, document in self.documents.get(doctype, {}).items()
             if document["owner"] == self.user and document["creation"] >= text
         ]
-        return _ok({"data": found[:50]})
+        return _ok({"data": found[:1000]})
 
     def probe(self) -> Reply:
         self.probes += 1

@@ -48,7 +48,7 @@ PROMISED = {
     "conflict_type resolution_status resolved_at creation base_data resolution resolved_by reason choices result",
     "Sync Metadata": "key value updated_at",
     "Offline Sync Settings": "enabled role central_url api_key api_secret ca_file processing_interval "
-    "max_retries base_retry_delay max_retry_delay sync_batch_size sync_on_save default_strategy lww_uncertain merge_clashes "
+    "max_retries base_retry_delay max_retry_delay sync_batch_size sync_lanes sync_on_save default_strategy lww_uncertain merge_clashes "
     "central_request_timeout max_body_mb queue retention_days allowed_paths sync_window_start sync_window_end "
     "policies",
     "Offline Sync Policy": "document_type enabled operations priority order_group same_names excluded_fields "

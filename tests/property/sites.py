@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from erp_offline_sync.engine.errors import LocalRefused
@@ -18,6 +19,7 @@ from erp_offline_sync.engine.model import (
     Gap,
     Instant,
     Json,
+    Landed,
     Link,
     Reply,
     Request,
@@ -25,6 +27,7 @@ from erp_offline_sync.engine.model import (
     Status,
     Wire,
 )
+from erp_offline_sync.engine.ports import Central
 from erp_offline_sync.engine.push import parse_push
 from erp_offline_sync.engine.values import moved_fields
 from erp_offline_sync.testing.memory_store import MemoryStore, _Table
@@ -47,10 +50,12 @@ __all__ = [
     "WORDS",
     "BranchDocuments",
     "Crash",
+    "Flight",
     "Key",
     "Kind",
     "Rollback",
     "WorldCentral",
+    "WorldFlights",
     "WorldStore",
     "links_of",
     "refuses_poison",
@@ -253,13 +258,11 @@ class WorldCentral(ModelCentral):
                 self.faults[:1] = [replace(fault, late=None) for fault in self.faults[:1]]
             reply = self._poisoned(wire) or self._struck(wire, key)
         reply = self._poisoned(wire) or reply
-        world.clock.advance(self.deadline if reply.gap is Gap.NO_ANSWER else world.rng.choice((0.05, 0.3, 2)))
-        world.answered(key, reply)
+        world.takes(self.deadline if reply.gap is Gap.NO_ANSWER else world.rng.choice((0.05, 0.3, 2)))
+        world.when_landed(lambda: world.answered(key, reply))
         owner = world.store.requests_now().get(world.key_owner.get(key, ""))
         kind = reply.gap.value if reply.gap else (reply.body or {}).get("exc_type") or ""
         world.say(f"    sent {owner.seq if owner else '?'} {wire.method} {wire.body}: {reply.status} {kind}")
-        world.between("on the way back")
-        world.may_die("after the answer")
         return reply
 
     @property
@@ -326,16 +329,12 @@ class WorldCentral(ModelCentral):
             world.stall(*ids)
         if dies is not None and companion.poison.get(dies) is DIED:
             del companion.poison[dies]
-        world.clock.advance(
-            self.deadline if reply.gap is Gap.NO_ANSWER else world.rng.choice((0.05, 0.3, 2, 9))
-        )
+        world.takes(self.deadline if reply.gap is Gap.NO_ANSWER else world.rng.choice((0.05, 0.3, 2, 9)))
         for key, each in zip(ids, _one_by_one(reply, ids), strict=True):
-            world.answered(key, each, pushed=True)
+            world.when_landed(partial(world.answered, key, each, pushed=True))
         world.say(
             f"    pushed {[world.key_owner.get(key, '')[-4:] for key in ids]}: {reply.status} {reply.gap}"
         )
-        world.between("on the way back")
-        world.may_die("after the answer")
         return reply
 
     def capabilities(self) -> Reply:
@@ -393,6 +392,56 @@ class WorldCentral(ModelCentral):
             if f'"{value}"' in wire.body:
                 return ANSWERS[POISON[value]]
         return None
+
+
+@dataclass
+class Flight:
+    """A call on its way: its answer is known to the world, and to the run when it lands."""
+
+    ticket: str
+    began: float
+    seconds: float = 0.0
+    reply: Reply | None = None
+    when_landed: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def lands(self) -> float:
+        return self.began + self.seconds
+
+
+class WorldFlights:
+    """The Flights port: what is on its way side by side takes its time side by side, and lands in that order."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._flying: list[Flight] = []
+
+    def start(self, ticket: str, call: Callable[[Central], Reply]) -> None:
+        world = self._world
+        outer = world.flight
+        world.flight = flight = Flight(ticket=ticket, began=world.clock.monotonic())
+        try:
+            flight.reply = call(world.central)
+        finally:
+            world.flight = outer
+        self._flying.append(flight)
+        if len(self._flying) > 1:
+            world.faults["side by side"] += 1
+
+    def land(self) -> Landed:
+        world = self._world
+        flight = min(self._flying, key=lambda each: each.lands)
+        self._flying.remove(flight)
+        world.clock.advance(max(0.0, flight.lands - world.clock.monotonic()))
+        for tell in flight.when_landed:
+            tell()
+        world.between("on the way back")
+        world.may_die("after the answer")
+        assert flight.reply is not None
+        return Landed(ticket=flight.ticket, reply=flight.reply, seconds=flight.seconds)
+
+    def abandon(self) -> None:
+        self._flying.clear()
 
 
 class BranchDocuments:

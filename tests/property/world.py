@@ -18,6 +18,8 @@ from typing import Any
 from erp_offline_sync.adapters.standalone import NoDocuments, PlainPolicies, StopFlag
 from erp_offline_sync.engine.config import Config
 from erp_offline_sync.engine.errors import Paused
+from erp_offline_sync.engine.identity import canonical_json
+from erp_offline_sync.engine.lanes import LANES
 from erp_offline_sync.engine.line import BREAKER, kept_breaker
 from erp_offline_sync.engine.model import (
     Policy,
@@ -32,6 +34,7 @@ from erp_offline_sync.engine.registry import HookRegistry
 from erp_offline_sync.engine.status import PAUSED, resume
 from erp_offline_sync.engine.sync import RunReport, SyncEngine
 from erp_offline_sync.engine.transitions import ENDS
+from erp_offline_sync.engine.width import Width
 from erp_offline_sync.testing.clock import START, FrozenClock
 from erp_offline_sync.testing.doubles import MemoryNote, ports_around
 from erp_offline_sync.testing.memory_store import MemoryStore
@@ -45,9 +48,11 @@ from .sites import (
     KINDS,
     BranchDocuments,
     Crash,
+    Flight,
     Key,
     Rollback,
     WorldCentral,
+    WorldFlights,
     WorldStore,
     refuses_poison,
 )
@@ -58,9 +63,13 @@ __all__ = ["World"]
 class World(Saves, Mishaps, People, Backups):
     """One seed's world. `step` does one thing; `make_good`, `drain_alone` and `ask_people` bring it all to its end."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, lanes: int | None = None) -> None:
+        """`lanes`: how many requests or pushes may be on their way at once; None: as many as the seed says."""
         self.seed = seed
         self.rng = random.Random(f"world {seed}")
+        self.lanes = lanes or random.Random(f"lanes {seed}").choice((1, 1, 2, 4, 8))
+        self.flight: Flight | None = None
+        """The call that is leaving just now."""
         self.clock = FrozenClock()
         self.faults: Counter[str] = Counter()
         self.steps: list[str] = []
@@ -112,6 +121,8 @@ class World(Saves, Mishaps, People, Backups):
         self.control = StopFlag()
         self.note = None if self.standalone else MemoryNote()
         self.engine = self._new_engine()
+        with MemoryStore.transaction(self.store):
+            self.store.set_meta(LANES, canonical_json(Width(lanes=self.lanes, steady=True).to_json()))
         self._older_than_the_app()
 
     def _temper(self) -> None:
@@ -150,6 +161,7 @@ class World(Saves, Mishaps, People, Backups):
         self.config = Config(
             lww_uncertain=rng.choice((Resolution.SERVER_WINS, Resolution.MANUAL)),
             sync_batch_size=rng.choice((1, 3, 10)),
+            sync_lanes=self.lanes,
             max_retries=rng.choice((0, 3, 3)),
         )
         self.weights = {name: weight * rng.choice((0.3, 1, 1, 3)) for name, weight in _WEIGHTS.items()}
@@ -177,6 +189,7 @@ class World(Saves, Mishaps, People, Backups):
             control=self.control,
             registry=self.hooks,
             note=note,
+            flights=WorldFlights(self),
         )
 
     def _older_than_the_app(self) -> None:
@@ -241,6 +254,19 @@ class World(Saves, Mishaps, People, Backups):
         """The process is asked to end."""
         self.faults["stop"] += 1
         self.control.stop("shutdown")
+
+    def takes(self, seconds: float) -> None:
+        """How long a call takes; others may be on their way meanwhile."""
+        if self.flight is None:
+            self.clock.advance(seconds)
+        else:
+            self.flight.seconds += seconds
+
+    def when_landed(self, act: Callable[[], None]) -> None:
+        if self.flight is None:
+            act()
+        else:
+            self.flight.when_landed.append(act)
 
     def stall(self, *keys: str) -> None:
         """The whole process sleeps longer than its lease, and another one takes over meanwhile."""

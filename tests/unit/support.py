@@ -11,6 +11,7 @@ from typing import Any
 from erp_offline_sync.adapters.standalone import PlainPolicies, StopFlag
 from erp_offline_sync.engine.config import Config
 from erp_offline_sync.engine.errors import LocalRefused
+from erp_offline_sync.engine.lanes import LANES
 from erp_offline_sync.engine.model import (
     Conflict,
     ConflictType,
@@ -33,7 +34,13 @@ from erp_offline_sync.engine.sync import RunReport, SyncEngine
 from erp_offline_sync.engine.transitions import Ledger, ledger
 from erp_offline_sync.engine.values import moved_fields
 from erp_offline_sync.testing.clock import FrozenClock
-from erp_offline_sync.testing.doubles import MemoryDocuments, MemoryNote, RecordedEvents, ports_around
+from erp_offline_sync.testing.doubles import (
+    MemoryDocuments,
+    MemoryFlights,
+    MemoryNote,
+    RecordedEvents,
+    ports_around,
+)
 from erp_offline_sync.testing.memory_store import MemoryStore
 from erp_offline_sync.testing.model_central import Fault, ModelCentral
 
@@ -53,9 +60,11 @@ __all__ = [
     "body",
     "drain",
     "manual",
+    "most_at_once",
     "older",
     "page",
     "refused",
+    "with_lanes",
 ]
 
 CUSTOMER = {"customer": "Customer"}
@@ -373,6 +382,18 @@ def a_branch(
 def manual(**more: Any) -> Branch:
     """A branch where conflicts wait for a person, so that they can be looked at."""
     return a_branch(config=Config(default_strategy=Strategy.MANUAL), **more)
+
+
+def with_lanes(branch: Branch, lanes: int) -> None:
+    """The next run begins so wide, as one that found this before."""
+    with branch.store.transaction():
+        branch.store.set_meta(LANES, json.dumps({"lanes": lanes, "steady": True}))
+
+
+def most_at_once(branch: Branch) -> int:
+    """How many pushes or requests were on their way at once."""
+    assert isinstance(branch.ports.flights, MemoryFlights)
+    return branch.ports.flights.most
 
 
 def drain(branch: Branch, times: int = 8) -> None:

@@ -798,7 +798,7 @@ def test_links_of_a_push_are_looked_up_like_any(branch: Branch) -> None:
 
 
 def test_a_large_outbox_goes_in_growing_pushes() -> None:
-    branch = manual(companion=True)
+    branch = a_branch(companion=True, config=Config(sync_lanes=1))
     many(branch, 300)
     push = branch.central.push
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support import LOST, Branch, a_branch, page, refused
+from support import LOST, SCHEMAS, Branch, a_branch, manual, page, refused, with_lanes
 
 from erp_offline_sync.engine.config import Config
 from erp_offline_sync.engine.identity import canonical_json
@@ -237,6 +237,47 @@ def test_what_may_or_may_not_be_it_is_shown_to_a_person(
     assert all(name in str(held.error_message) for name in named)
     assert "X-5" not in str(held.error_message)
     assert sent(branch) == 1
+
+
+def lost_together(*totals: int) -> tuple[Branch, list[str]]:
+    """Sales that were on their way side by side, each with its effect and without its answer."""
+    branch = manual(schemas=SCHEMAS)
+    with_lanes(branch, 4)
+    branch.answer(*[LOST] * len(totals), applies=True)
+    requests = [branch.create("Sale", f"S-{place}", total=total) for place, total in enumerate(totals)]
+    branch.run(budget=1)
+    return branch, requests
+
+
+@pytest.mark.parametrize("totals", [(1, 2, 3), (1, 1, 1), (1, 2, 1)])
+def test_creates_that_were_lost_side_by_side_are_told_apart(totals: tuple[int, ...]) -> None:
+    branch, requests = lost_together(*totals)
+    drain(branch)
+    assert [branch.status(request) for request in requests] == [Status.SYNCED] * len(totals)
+    there = [branch.central.documents["Sale"][name]["total"] for name in branch.names_there("Sale")]
+    assert sorted(there) == sorted(totals)
+    named = {branch.line_of("Sale", f"S-{place}").central_name for place in range(len(totals))}
+    assert len(named) == len(totals)
+
+
+def test_one_more_that_equals_them_than_were_lost_is_shown_to_a_person() -> None:
+    branch = manual(schemas=SCHEMAS)
+    with_lanes(branch, 2)
+    branch.answer(LOST, LOST, applies=True)
+    deliver = branch.central.deliver
+
+    def with_another(wire: Any, *, key: str) -> Reply:
+        if not branch.names_there("Sale"):
+            ours(branch, "X-0", total=1)
+        return deliver(wire, key=key)
+
+    branch.central.deliver = with_another  # type: ignore[method-assign]
+    requests = [branch.create("Sale", f"S-{place}", total=1) for place in range(2)]
+    drain(branch)
+    assert [branch.status(request) for request in requests] == [
+        Status.NEEDS_ATTENTION,
+        Status.NEEDS_ATTENTION,
+    ]
 
 
 def test_more_candidates_than_can_be_seen_are_shown_to_a_person(branch: Branch) -> None:

@@ -406,11 +406,11 @@ def test_what_somebody_wrote_over_a_change_that_got_no_answer_is_seen(branch: Br
 
 
 def test_too_many_candidates_are_a_persons(branch: Branch) -> None:
-    """The look-up shows fifty at most: that the lost one is not among them says nothing."""
+    """The look-up shows a thousand at most: that the lost one is not among them says nothing."""
     create = branch.create("Customer", "C-1", title="Ann")
     branch.central.faults.append(Fault(LOST, late=100))
     branch.run()
-    for number in range(60):
+    for number in range(1010):
         branch.create("Customer", f"C-9{number}", title=str(number))
     branch.run(budget=1e6)
     branch.later(125)

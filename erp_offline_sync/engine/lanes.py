@@ -1,0 +1,152 @@
+"""What is on its way to the central, side by side.
+
+Only the bytes of requests that wait for nothing open fly in lanes; they are prepared, marked and recorded one after
+the other by the run itself, under its lease, so that every rule holds with many lanes as with one. Two creates that
+draw from one counter of names are never on their way at once: the central would make one wait for the other.
+Source: semantics, "Runs".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from .booking import Result
+from .classify import Outcome, Verdict
+from .identity import canonical_json
+from .line import BUSY, PROPER, Line
+from .model import Operation, Reply, Request, Schema
+from .ports import Central, Ports
+from .width import Width
+
+__all__ = ["LANES", "Delivered", "Landing", "Lanes", "counter_of"]
+
+LANES = "lanes"
+_STRAIN = frozenset({Verdict.CONTENTION, Verdict.NOT_NOW, Verdict.UNANSWERED})
+"""Answers that say that it may be too much at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """What became of one request. `outcome` None: nothing was sent for it."""
+
+    request: Request
+    result: Result
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landing:
+    """An answer that came, after so many seconds. `timely`: nothing was heard since it left that closed the line."""
+
+    reply: Reply
+    seconds: float
+    timely: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Flight:
+    requests: int
+    counters: frozenset[str]
+    trips: int
+    landed: Callable[[Landing], Iterator[Delivered]]
+
+
+def counter_of(request: Request, schema: Schema | None) -> str | None:
+    """The counter from which the central takes the name of what this request creates; None where it takes none."""
+    if request.operation is not Operation.CREATE or (schema is not None and schema.named_here):
+        return None
+    series = request.body.get("naming_series")
+    if series:
+        return f"{request.resource_type} {series}"
+    return str(request.resource_type) if schema is not None and schema.counted else None
+
+
+class Lanes:
+    """One run's. `start` sends, `land` waits for one answer and records it by what was given with the start."""
+
+    def __init__(self, ports: Ports, line: Line) -> None:
+        self._ports = ports
+        self._store = ports.store
+        self._line = line
+        self._width = self._kept = Width()
+        self._flights: dict[str, _Flight] = {}
+
+    def begin(self) -> None:
+        """As wide as the last run ended. What an earlier one left on its way is not waited for."""
+        self._ports.flights.abandon()
+        self._flights.clear()
+        with self._store.transaction():
+            text = self._store.get_meta(LANES)
+        self._width = self._kept = Width.from_json(json.loads(text) if text else None, most=self._most)
+
+    def keep(self) -> None:
+        """For the next run, in the caller's transaction; nothing where it stands there already."""
+        if self._width.to_json() != self._kept.to_json():
+            self._store.set_meta(LANES, canonical_json(self._width.to_json()))
+
+    @property
+    def _most(self) -> int:
+        return 1 if self._line.breaker.half_open else self._ports.config.sync_lanes
+
+    @property
+    def free(self) -> bool:
+        """Whether one more may leave."""
+        return len(self._flights) < min(self._width.lanes, self._most)
+
+    @property
+    def single(self) -> bool:
+        """One after the other."""
+        return min(self._width.lanes, self._most) == 1
+
+    @property
+    def empty(self) -> bool:
+        return not self._flights
+
+    @property
+    def on_their_way(self) -> int:
+        """Requests that are on their way."""
+        return sum(flight.requests for flight in self._flights.values())
+
+    def may_leave(self, request: Request) -> bool:
+        """Whether nothing on its way draws from the same counter of names."""
+        counter = self._counter(request)
+        return counter is None or all(counter not in flight.counters for flight in self._flights.values())
+
+    def _counter(self, request: Request) -> str | None:
+        if request.operation is not Operation.CREATE:
+            return None
+        return counter_of(request, self._ports.policies.schema(str(request.resource_type)))
+
+    def start(
+        self,
+        requests: Sequence[Request],
+        call: Callable[[Central], Reply],
+        landed: Callable[[Landing], Iterator[Delivered]],
+    ) -> None:
+        """Send these marked requests, with `call`; `landed` records what came of it."""
+        ticket = self._ports.ids.new_key()
+        counters = {counter for request in requests if (counter := self._counter(request)) is not None}
+        self._flights[ticket] = _Flight(
+            requests=len(requests), counters=frozenset(counters), trips=self._line.trips, landed=landed
+        )
+        self._ports.flights.start(ticket, call)
+
+    def land(self) -> Iterator[Delivered]:
+        """Wait for one of those on their way, and record it. Yields after each commit."""
+        arrived = self._ports.flights.land()
+        flight = self._flights[arrived.ticket]
+        full = len(self._flights) >= self._width.lanes
+        carried, strained, trips = 0, False, self._line.trips
+        timely = flight.trips == trips
+        for done in flight.landed(Landing(reply=arrived.reply, seconds=arrived.seconds, timely=timely)):
+            verdict = done.outcome.verdict if done.outcome is not None else None
+            carried += verdict in PROPER
+            strained |= verdict in _STRAIN
+            yield done
+        del self._flights[arrived.ticket]
+        if strained or (self._line.trips > trips and self._line.breaker.reason == BUSY):
+            self._width = self._width.halved()
+        elif full and carried:
+            self._width = self._width.flown(carried=carried, seconds=arrived.seconds, most=self._most)

@@ -1,0 +1,285 @@
+"""Several pushes or requests on their way at once: what may be beside what, and what an answer does to the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from support import (
+    CUSTOMER,
+    LOST,
+    NOT_SENT,
+    SCHEMAS,
+    Branch,
+    a_request,
+    drain,
+    manual,
+    most_at_once,
+    refused,
+    with_lanes,
+)
+
+from erp_offline_sync.engine.lanes import LANES, counter_of
+from erp_offline_sync.engine.model import Operation, Reply, Schema, Status
+from erp_offline_sync.testing.doubles import MemoryFlights
+
+KINDS = ["plain", "companion"]
+BUSY = refused(429, "TooManyRequestsError")
+
+
+def a_wide_branch(kind: str, lanes: int = 4, **more: Any) -> Branch:
+    branch = manual(schemas=SCHEMAS, companion=kind == "companion", **more)
+    with_lanes(branch, lanes)
+    return branch
+
+
+@pytest.fixture(params=KINDS)
+def branch(request: pytest.FixtureRequest) -> Branch:
+    return a_wide_branch(request.param)
+
+
+def many(branch: Branch, count: int) -> list[str]:
+    return [branch.create("Customer", f"C-{number}", city=f"City {number}") for number in range(count)]
+
+
+def lands_last_first(branch: Branch) -> None:
+    assert isinstance(branch.ports.flights, MemoryFlights)
+    branch.ports.flights.land_next = lambda tickets: tickets[-1]
+
+
+def lands_second_first(branch: Branch) -> None:
+    assert isinstance(branch.ports.flights, MemoryFlights)
+    branch.ports.flights.land_next = lambda tickets: tickets[:2][-1]
+
+
+def each_call(branch: Branch, act: Callable[[int], Reply | None]) -> None:
+    """`act` is given the number of the call, from 0, and may answer in the central's place."""
+    count = 0
+    for name in ("deliver", "push"):
+        method = getattr(branch.central, name)
+
+        def call(*given: Any, method: Any = method, **options: Any) -> Reply:
+            nonlocal count
+            number, count = count, count + 1
+            answer = act(number)
+            return answer if answer is not None else method(*given, **options)
+
+        setattr(branch.central, name, call)
+
+
+def test_what_does_not_depend_on_each_other_travels_side_by_side(branch: Branch) -> None:
+    requests = many(branch, 60)
+    lands_last_first(branch)
+    branch.run()
+    assert most_at_once(branch) == 4
+    assert [branch.status(request) for request in requests] == [Status.SYNCED] * 60
+    assert len(branch.names_there("Customer")) == 60
+
+
+def test_one_lane_is_one_after_the_other(branch: Branch) -> None:
+    with_lanes(branch, 1)
+    many(branch, 30)
+    branch.run()
+    assert most_at_once(branch) == 1
+
+
+def test_nothing_leaves_beside_what_it_depends_on(branch: Branch) -> None:
+    """Updates of one customer in their order, and its sales after it; others travel meanwhile."""
+    lands_last_first(branch)
+    for number in range(12):
+        name = f"C-{number}"
+        branch.create("Customer", name, city="Rome")
+        branch.create("Sale", f"S-{number}", customer=name, total=number, links=CUSTOMER)
+        branch.submit("Sale", f"S-{number}")
+    drain(branch)
+    assert set(branch.statuses()) == {Status.SYNCED}
+    assert most_at_once(branch) > 1
+    for number in range(12):
+        sale = branch.central.documents["Sale"][branch.line_of("Sale", f"S-{number}").central_name]
+        customer = branch.line_of("Customer", f"C-{number}").central_name
+        assert (sale["customer"], sale["docstatus"]) == (customer, 1)
+
+
+COUNTED = {**SCHEMAS, "Sale": Schema(fields=SCHEMAS["Sale"].fields, counted=True)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_creates_of_one_counter_of_names_are_never_beside_each_other(kind: str) -> None:
+    branch = manual(schemas=COUNTED, companion=kind == "companion")
+    with_lanes(branch, 4)
+    aloft: list[int] = []
+    flights = branch.ports.flights
+    start, land = flights.start, flights.land
+
+    def started(ticket: str, call: Any) -> None:
+        before = len(branch.names_there("Sale"))
+        start(ticket, call)
+        if len(branch.names_there("Sale")) > before:
+            aloft.append(int(ticket.replace("-", ""), 16))
+            most.append(len(aloft))
+
+    def landed() -> Any:
+        one = land()
+        number = int(one.ticket.replace("-", ""), 16)
+        if number in aloft:
+            aloft.remove(number)
+        return one
+
+    most: list[int] = []
+    flights.start, flights.land = started, landed  # type: ignore[method-assign]
+    for number in range(30):
+        branch.create("Sale", f"S-{number}", total=number)
+    many(branch, 30)
+    branch.run()
+    assert set(branch.statuses()) == {Status.SYNCED}
+    assert max(most) == 1
+    assert most_at_once(branch) > 1
+
+
+@pytest.mark.parametrize(
+    ("request_of", "schema", "counter"),
+    [
+        ({"operation": Operation.CREATE, "body": {"naming_series": "C-.#"}}, None, "Customer C-.#"),
+        (
+            {"operation": Operation.CREATE, "body": {"naming_series": "C-.#"}},
+            Schema(fields={}),
+            "Customer C-.#",
+        ),
+        ({"operation": Operation.CREATE, "body": {}}, Schema(fields={}, counted=True), "Customer"),
+        ({"operation": Operation.CREATE, "body": {}}, Schema(fields={}), None),
+        ({"operation": Operation.CREATE, "body": {}}, None, None),
+        (
+            {"operation": Operation.CREATE, "body": {"naming_series": "C-.#"}},
+            Schema(fields={}, counted=True, named_here=True),
+            None,
+        ),
+        ({"body": {"naming_series": "C-.#"}}, Schema(fields={}, counted=True), None),
+    ],
+)
+def test_which_counter_a_request_draws_from(
+    request_of: Any, schema: Schema | None, counter: str | None
+) -> None:
+    assert counter_of(a_request(**request_of), schema) == counter
+
+
+def test_all_of_one_counter_at_the_front_do_not_hold_up_what_is_behind_them() -> None:
+    branch = manual(schemas=COUNTED, companion=True)
+    with_lanes(branch, 2)
+    for number in range(30):
+        branch.create("Sale", f"S-{number}", total=number)
+    many(branch, 5)
+    first_two: list[set[str | None]] = []
+    push = branch.central.push
+
+    def noted(data: bytes) -> Reply:
+        reply = push(data)
+        first_two.append({each.doctype for each in branch.central.companion.pushes[-1].requests})  # type: ignore[union-attr]
+        return reply
+
+    branch.central.push = noted  # type: ignore[method-assign]
+    branch.run()
+    assert first_two[:2] == [{"Sale"}, {"Customer"}]
+    assert set(branch.statuses()) == {Status.SYNCED}
+
+
+def test_no_more_leave_when_one_finds_the_line_closed(branch: Branch) -> None:
+    requests = many(branch, 60)
+    each_call(branch, lambda number: BUSY if number == 1 else None)
+    lands_second_first(branch)
+    branch.run()
+    assert most_at_once(branch) > 1
+    assert branch.engine.line.breaker.reason == "busy"
+    assert {branch.status(request) for request in requests} == {Status.SYNCED, Status.PENDING}
+    assert branch.get(requests[0]).retry_count == 0
+
+
+def test_what_left_before_does_not_open_a_line_that_was_closed_since(branch: Branch) -> None:
+    """The central asks for a pause of a minute; an answer to an earlier request comes after that."""
+    many(branch, 60)
+    busy = replace(BUSY, retry_after="60")
+    each_call(branch, lambda number: busy if number == 1 else None)
+    lands_second_first(branch)
+    branch.run()
+    assert not branch.engine.line.breaker.closed
+
+
+def test_one_leaves_alone_after_an_outage(branch: Branch) -> None:
+    many(branch, 60)
+    branch.answer(NOT_SENT, NOT_SENT, NOT_SENT, NOT_SENT)
+    branch.run()
+    assert not branch.engine.line.breaker.closed
+    beside: list[int] = []
+    flights = branch.ports.flights
+    assert isinstance(flights, MemoryFlights)
+    flying = flights._flying
+    each_call(branch, lambda number: beside.append(len(flying)))
+    branch.later(60)
+    branch.run()
+    assert beside[0] == 0
+    assert set(branch.statuses()) == {Status.SYNCED}
+    assert most_at_once(branch) > 1
+
+
+def width(branch: Branch) -> int:
+    with branch.store.transaction():
+        return int((branch.store.get_meta(LANES) or "")[len('{"lanes":') :].split(",")[0])
+
+
+@pytest.mark.parametrize("answer", [refused(500, "QueryDeadlockError"), BUSY])
+def test_too_much_at_once_halves_the_lanes_for_the_next_run_too(branch: Branch, answer: Reply) -> None:
+    many(branch, 60)
+    each_call(branch, lambda number: answer if number == 2 else None)
+    branch.run()
+    assert width(branch) == 2
+
+
+def test_a_run_that_is_killed_leaves_in_doubt_what_was_on_its_way(branch: Branch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def dies(number: int) -> None:
+        if number == 2:
+            raise Killed
+
+    requests = many(branch, 60)
+    each_call(branch, dies)
+    with pytest.raises(Killed):
+        branch.run()
+    before = len(branch.names_there("Customer"))
+    assert before > 0
+    branch.later(600)
+    drain(branch)
+    assert {branch.status(request) for request in requests} == {Status.SYNCED}
+    assert len(branch.names_there("Customer")) == 60
+
+
+def test_a_run_that_is_stopped_waits_for_what_is_on_its_way(branch: Branch) -> None:
+    many(branch, 60)
+    each_call(branch, lambda number: branch.control.stop() if number == 2 else None)
+    assert branch.run().reason == "stopped: shutdown"
+    assert Status.IN_FLIGHT not in branch.statuses()
+    assert Status.IN_DOUBT not in branch.statuses()
+    assert branch.statuses().count(Status.SYNCED) == len(branch.names_there("Customer"))
+
+
+def test_what_is_lost_is_looked_up_when_nothing_is_on_its_way(branch: Branch) -> None:
+    many(branch, 60)
+    flights = branch.ports.flights
+    assert isinstance(flights, MemoryFlights)
+    looked: list[int] = []
+    for name in ("receipts", "fetch", "find", "find_created_since"):
+        method = getattr(branch.central, name)
+
+        def look(*given: Any, method: Any = method) -> Reply:
+            looked.append(len(flights._flying))
+            reply: Reply = method(*given)
+            return reply
+
+        setattr(branch.central, name, look)
+    each_call(branch, lambda number: LOST if number == 1 else None)
+    drain(branch)
+    assert looked
+    assert set(looked) == {0}
+    assert set(branch.statuses()) == {Status.SYNCED}
