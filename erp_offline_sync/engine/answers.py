@@ -64,7 +64,7 @@ class Answers:
         return _BY_VERDICT[outcome.verdict](self, request, outcome)
 
     def _applied(self, request: Request, outcome: Outcome) -> Result:
-        wanted = DOCSTATUS.get(request.operation) or request.body.get("docstatus") or None
+        wanted = _wanted(request)
         answered, name, expected = outcome.document, outcome.name, None
         if outcome.read_back:
             if answered is None and request.operation not in (Operation.DELETE, Operation.CALL):
@@ -83,7 +83,7 @@ class Answers:
             except CentralUnavailable:
                 # It had its effect all the same; the version is read before the next request about it.
                 answered = None if answered is None else {**answered, "modified": None}
-        if wanted and answered is not None and (answered.get("docstatus") or 0) != wanted:
+        if wanted and answered is not None and _docstatus(answered) != wanted:
             return self._deferred(request, outcome, answered)
         return self.close(
             request, outcome.verdict.value, answered=answered, name=name, outcome=outcome, expected=expected
@@ -97,10 +97,13 @@ class Answers:
             return self.close(request, "applied before")
         known = str(name or document.central_name or document.local_name)
         answered = self._lookup.fetch(document.doctype, known)
+        wanted = _wanted(request)
+        if answered is not None and request.operation is Operation.CREATE and _docstatus(answered) < wanted:
+            # The receipt is of the insert; the submit was only queued there.
+            return self._deferred(request, Outcome(verdict=Verdict.LATER, name=known), answered)
         base = document.base or {}
         after = {**base, **_sent(request, base), "name": known, "modified": version}
-        if request.operation in DOCSTATUS:
-            after["docstatus"] = DOCSTATUS[request.operation]
+        after["docstatus"] = wanted or _docstatus(base)
         if answered is None:
             # It is gone since, which the next request about it finds out.
             answered = {"name": known, "modified": version}
@@ -523,6 +526,16 @@ def _renamed(document: Document, answered: Json) -> Json:
         field: new if value == old and answered.get(field) == new else value
         for field, value in (document.base or {}).items()
     }
+
+
+def _wanted(request: Request) -> int:
+    """The docstatus that the request is to bring about; 0 where it moves none."""
+    submits = request.operation is Operation.CREATE and str(request.body.get("docstatus")) == "1"
+    return DOCSTATUS.get(request.operation, int(submits))
+
+
+def _docstatus(document: Json) -> int:
+    return int(document.get("docstatus") or 0)
 
 
 def _sent(request: Request, base: Json) -> Json:

@@ -338,6 +338,31 @@ def test_a_submitted_create_that_the_central_only_queued_is_waited_for(branch: B
     branch.assert_equal("Customer", "C-1")
 
 
+@pytest.mark.parametrize("seconds", [1, 60], ids=["queued still", "done meanwhile"])
+def test_a_submitted_create_that_was_only_queued_and_not_answered_is_waited_for(
+    branch: Branch, seconds: int
+) -> None:
+    """Its receipt is of the insert alone. What is known then has its state: a later change is no conflict."""
+    branch.central.queues = frozenset({"Customer"})
+    request = branch.create("Customer", "C-1", city="Oslo", docstatus=1)
+    branch.central.faults.append(Fault(LOST, applies=True))
+    branch.central.queue_seconds = 30
+    probe = branch.central.probe
+    branch.central.probe = lambda: NOT_SENT  # type: ignore[method-assign]
+    branch.run()
+    branch.central.probe = probe  # type: ignore[method-assign]
+    branch.later(seconds)
+    branch.run()
+    assert branch.status(request) is (Status.RETRY if seconds < 30 else Status.SYNCED)
+    drain(branch)
+    branch.assert_equal("Customer", "C-1")
+    assert branch.status(request) is Status.SYNCED
+    later = branch.update("Customer", "C-1", city="Rome")
+    drain(branch)
+    assert branch.status(later) is Status.SYNCED
+    assert len(branch.names_there("Customer")) == 1
+
+
 def test_what_another_delivery_is_at_work_on_is_asked_by_receipt_later(branch: Branch) -> None:
     request = branch.create("Customer", "C-1", city="Rome")
     branch.central.companion.at_work.add(request)
