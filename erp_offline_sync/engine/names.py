@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from .errors import LocalRefused
-from .model import Document, Json, Link, Operation, Schema
+from .model import Document, Json, Link, Operation, Request, Schema
 from .ordering import Placer
 from .ports import Ports, Store
 from .values import is_rows, synced_values
@@ -42,11 +42,14 @@ def in_central_names(store: Store, values: Json, schema: Schema | None) -> dict[
 def in_local_names(
     store: Store, central: Json, schema: Schema | None, rows: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The central's synced values with links and rows under the names they have here. `rows`: local → central."""
+    """The central's synced values with links and rows under the names they have here. `rows`: local → central.
+
+    What was merged here goes by the name of what it was merged into; what is not here, while another document has its
+    name, by one that none has.
+    """
 
     def named(doctype: str, name: str) -> str:
-        known = [each for each in store.documents_at_central(doctype, [name]) if not each.deleted]
-        return known[0].local_name if known else name
+        return _local_name(store, doctype, name)
 
     values = _translated(synced_values(central, schema), schema, named)
     local_rows = {name: local for local, name in rows.items()}
@@ -56,6 +59,31 @@ def in_local_names(
         else value
         for field, value in values.items()
     }
+
+
+def _local_name(store: Store, doctype: str, name: str) -> str:
+    known = store.documents_at_central(doctype, [name])
+    here = next((each for each in known if not each.deleted), None)
+    if here is not None:
+        return here.local_name
+    going = [request for each in known for request in store.open_in_line(each.id, limit=1)]
+    merged = next((into for request in going if (into := _merged_into(store, request)) is not None), None)
+    if merged is not None:
+        return merged.local_name
+    namesake = store.document_named(doctype, name)
+    return name if namesake is None or not (namesake.linked or going) else f"{name} (central)"
+
+
+def _merged_into(store: Store, request: Request) -> Document | None:
+    """What the document of this last open request of its line was merged into here; that may be merged as well."""
+    if request.operation is not Operation.RENAME or not request.body.get("merge"):
+        return None
+    target = next((link.line for link in request.links if link.path == "new_name" and link.line), None)
+    into = store.document(target) if target else None
+    if into is None or not into.deleted:
+        return into
+    later = store.open_in_line(into.id, limit=1)
+    return _merged_into(store, later[0]) if later else None
 
 
 def other_owner(store: Store, doctype: str, central_name: str, line: str | None) -> Document | None:

@@ -19,6 +19,9 @@ KEPT: Mapping[int, str] = {
     838: "the same, with every request of the backup sent meanwhile",
     685: "a document was taken for another one of ours that was made under another name just then",
     812: "an effect without a receipt and without an answer was taken for an undetected duplicate",
+    871: "a restored document linked to another one, which had got the name of what it linked to",
+    2375: "a submitted create that was only queued and not answered was known without its state",
+    4113: "the same, looked up while it was queued, ended as if it were submitted",
     5173: "a create was mended under another key while its first push was still on its way",
     5186: "a push that something on the way did not let through stopped all the others",
 }

@@ -11,6 +11,7 @@ from support import Branch, a_branch
 from erp_offline_sync.adapters.standalone import NoDocuments
 from erp_offline_sync.engine.model import Document, FieldKind, Link, Policy, Schema, Status
 from erp_offline_sync.engine.names import document_links, in_central_names, in_local_names
+from erp_offline_sync.engine.ordering import Placer
 
 K = FieldKind
 SALE = Schema(
@@ -70,6 +71,51 @@ def test_what_names_nothing_known_stays_as_it_is(linked: Branch, customer: Any) 
     with linked.store.transaction():
         assert in_central_names(linked.store, values, SALE) == values
         assert in_local_names(linked.store, values, SALE, {}) == {"customer": customer, "items": []}
+
+
+def customer_here(branch: Branch, name: str) -> Any:
+    """What a customer of the central is called here."""
+    with branch.store.transaction():
+        return in_local_names(branch.store, {"customer": name}, SALE, {})["customer"]
+
+
+def placed(branch: Branch) -> None:
+    with branch.store.transaction():
+        Placer(branch.store, branch.ports.ids).place_all()
+
+
+def test_what_was_merged_here_goes_by_the_name_of_what_it_was_merged_into() -> None:
+    """The central has it until the merge arrives; the name may have been given away here meanwhile."""
+    branch = a_branch()
+    there = [branch.synced("Customer", name) for name in ("C-1", "C-2", "C-3")]
+    branch.rename("Customer", "C-1", "C-2", merge=True)
+    branch.rename("Customer", "C-2", "C-3", merge=True)
+    branch.rename("Customer", "C-3", "C-9")
+    branch.create("Customer", "CUST-00001")
+    placed(branch)
+    assert [customer_here(branch, name) for name in there] == ["C-9"] * 3
+
+
+def test_what_is_not_here_takes_no_name_that_another_document_has() -> None:
+    """Deleted here and not there yet, or never here at all: who has its name here is somebody else."""
+    branch = a_branch()
+    there = branch.synced("Customer", "C-1")
+    branch.delete("Customer", "C-1")
+    branch.create("Customer", there)
+    branch.synced("Customer", "Ann")
+    placed(branch)
+    assert customer_here(branch, there) == f"{there} (central)"
+    assert customer_here(branch, "Ann") == "Ann (central)"
+
+
+def test_what_was_merged_into_something_deleted_since_is_not_here() -> None:
+    branch = a_branch()
+    one, _ = branch.synced("Customer", "C-1"), branch.synced("Customer", "C-2")
+    branch.rename("Customer", "C-1", "C-2", merge=True)
+    branch.delete("Customer", "C-2")
+    branch.create("Customer", one)
+    placed(branch)
+    assert customer_here(branch, one) == f"{one} (central)"
 
 
 def test_without_a_schema_only_rows_get_their_names(linked: Branch) -> None:
