@@ -173,7 +173,9 @@ def _(change: _Change) -> None:
     change(
         Preparation,
         "_names",
-        lambda preparation, request: {link.path: link.name for link in links_in_body(request)},
+        lambda preparation, request, *, but_for=(): {
+            link.path: link.name for link in links_in_body(request) if link not in but_for
+        },
     )
 
 
