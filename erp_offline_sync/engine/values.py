@@ -32,7 +32,7 @@ FRAMEWORK_FIELDS = frozenset(
 )
 
 _TIME = re.compile(
-    r"(?P<day>\d{4}-\d\d-\d\d[ T])?(?P<h>\d{1,2}):(?P<m>\d\d)(?::(?P<s>\d\d)(?:\.(?P<f>\d+))?)?"
+    r"(?P<day>\d{4}-\d\d-\d\d[ T])?(?P<h>\d{1,2}):(?P<m>\d\d)(?::(?P<s>\d{1,2})(?:\.(?P<f>\d+))?)?"
 )
 _CLOSE = 1e-9
 
@@ -60,13 +60,13 @@ def _number(value: Any) -> float | None:
 
 
 def _time(value: str) -> str | None:
-    """One spelling for a time or datetime: Frappe writes 9:05:00, 09:05:00 and 09:05:00.000000 for one time."""
+    """One spelling for a time or datetime: Frappe writes 9:05:04.5, 09:05:04.500000 and 9:05:4.5 for one time."""
     match = _TIME.fullmatch(value)
     if match is None:
         return None
     day = (match["day"] or "").replace("T", " ")
     fraction = (match["f"] or "").rstrip("0")
-    return f"{day}{int(match['h']):02}:{match['m']}:{match['s'] or '00'}.{fraction}"
+    return f"{day}{int(match['h']):02}:{match['m']}:{int(match['s'] or 0):02}.{fraction}"
 
 
 def _parsed(value: Any) -> Any:
