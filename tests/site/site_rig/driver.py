@@ -14,6 +14,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, wait
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +42,14 @@ def main(argv: list[str] | None = None) -> int:
         if problem := bench.problem():
             print(problem, file=sys.stderr)
             return 2
-    records = []
     try:
         with tempfile.TemporaryDirectory(prefix="eos-checkout-") as frozen:
             # An edit during a run, or between two benches, would have them run different things.
             copy_checkout(_ROOT, Path(frozen))
-            for bench in benches:
-                records.append(_run_bench(bench, Path(frozen), options))
+            if options.at_once and len(benches) > 1:
+                records = _run_at_once(benches, Path(frozen), options)
+            else:
+                records = [_run_bench(bench, Path(frozen), options) for bench in benches]
     except (RigFailed, ServiceFailed) as error:
         print(error, file=sys.stderr)
         return 1
@@ -112,10 +115,38 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="run tests that failed a second time, and name those that passed only then",
     )
+    parser.add_argument(
+        "--at-once",
+        action="store_true",
+        help="run the benches at the same time; what each prints is shown when it has ended",
+    )
     parser.add_argument("--fresh", action="store_true", help="make the sites anew")
     words = sys.argv[1:] if argv is None else argv
     split = words.index("--") if "--" in words else len(words)
     return parser.parse_args(words[:split], argparse.Namespace(pytest=words[split + 1 :]))
+
+
+def _run_at_once(benches: list[Bench], checkout: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """A process for each bench: they share nothing but the machine."""
+    with tempfile.TemporaryDirectory(prefix="eos-output-") as folder:
+        outputs = [Path(folder) / f"{number}.txt" for number in range(len(benches))]
+        with ProcessPoolExecutor(len(benches), mp_context=get_context("fork")) as pool:
+            runs = [
+                pool.submit(_run_apart, bench, checkout, options, output)
+                for bench, output in zip(benches, outputs, strict=True)
+            ]
+            for bench, run, output in zip(benches, runs, outputs, strict=True):
+                print(f"[{bench.path.name}] is at work ...", flush=True)
+                wait([run])
+                print(output.read_text(), flush=True)
+        return [run.result() for run in runs]
+
+
+def _run_apart(bench: Bench, checkout: Path, options: argparse.Namespace, output: Path) -> dict[str, Any]:
+    with output.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    return _run_bench(bench, checkout, options)
 
 
 def _run_bench(bench: Bench, checkout: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -157,7 +188,7 @@ def _run_part(shadow: Shadow, options: argparse.Namespace, *, erpnext: bool, say
         f"--deselect={path}" if "::" in path else f"--ignore={shadow.copy / path}" for path in left_out
     ]
     arguments += ["-k", options.expression] if options.expression else []
-    arguments += [*(["-x"] if options.exit_first else []), *options.pytest]
+    arguments += ["--durations=25", *(["-x"] if options.exit_first else []), *options.pytest]
     code, report = shadow.run_tests(sites, arguments)
     unsteady = _second_look(shadow, sites, report, say) if options.again else []
     counts = Counter(report["outcomes"].values())
