@@ -20,6 +20,7 @@ from .ordering import CHANGES_IDENTITY, Placer
 from .outgoing import document_body
 from .paths import document_path
 from .ports import Ports, Store
+from .pushed import NEEDS_NEW_KEY
 from .status import paused_by
 from .steps import in_first_state, step_after
 from .transitions import ENDS, OPEN, begun_anew, move
@@ -58,6 +59,9 @@ def retry(ports: Ports, request_id: str, *, by: str) -> Request:
         if request.status is Status.PENDING or request.status is Status.WAITING:
             return request
         noted = with_note(request, Attempt(at=store.now(), event="retry", note=by))
+        if request.error_type in NEEDS_NEW_KEY:
+            # Who tries it again has looked whether it is there.
+            noted = begun_anew(noted, ports.ids.new_key())
         again = replace(
             noted,
             retry_count=0,

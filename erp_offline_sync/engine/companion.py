@@ -16,7 +16,7 @@ from .classify import Outcome, Verdict, classify
 from .errors import CentralUnavailable, UnreadableMessage
 from .identity import canonical_json, fingerprint
 from .model import Json, Operation, Reply, Request
-from .origin import Origin
+from .origin import SET_BACK, TOLD, Origin
 from .ports import Ports
 from .push import (
     Capabilities,
@@ -28,6 +28,7 @@ from .push import (
     parse_receipts,
     push_text,
 )
+from .pushed import shows_a_changed_past
 
 __all__ = ["COMPANION", "STOPPED", "Companion", "kept_capabilities", "read_capabilities"]
 
@@ -38,8 +39,12 @@ _ASKED_EVERY = timedelta(minutes=10)
 _ASKED_SOON = timedelta(minutes=1)
 _SAYS_NO = frozenset({Verdict.REFUSED, Verdict.REFUSED_AT_ONCE, Verdict.MISSING, Verdict.CONFIGURATION})
 """The central answers, and has no such method, or not for us."""
-STOPPED = frozenset({"OriginOfAnother", "OriginStopped", "OriginCloned", "OriginRestored", "LatePush"})
+_SET_BACK = frozenset({"OriginCloned", "OriginRestored"})
+"""What this site takes for unsent, its twin or itself may have sent."""
+STOPPED = _SET_BACK | {"OriginOfAnother", "OriginStopped"}
 """Types of refusals of the branch as a whole: nothing of it is taken until a person has looked at it."""
+_LATE = "LatePush"
+"""A later run has pushed since. Nothing was looked at, and there is nothing for a person to mend: not now."""
 
 
 def kept_capabilities(text: str | None) -> Capabilities | None:
@@ -70,6 +75,7 @@ class Companion:
         self._store = ports.store
         self._sender = sender
         self._run_key: tuple[int, str] | None = None
+        self._admitted = False
 
     def capabilities(self) -> Capabilities | None:
         """What it can do, asked where that is not known or too long ago; None: go by plain REST."""
@@ -126,14 +132,39 @@ class Companion:
     def read_push(self, reply: Reply, keys: Sequence[str]) -> tuple[Outcome, PushAnswer | None]:
         """The outcome of a push as a whole; with APPLIED the answer for each request."""
         outcome, message = self._read(reply)
+        if outcome.exc_type == _LATE:
+            return replace(outcome, verdict=Verdict.NOT_NOW), None
         if outcome.exc_type in STOPPED:
+            if outcome.exc_type in _SET_BACK:
+                self._note_set_back()
             return replace(outcome, verdict=Verdict.CONFIGURATION), None
         if outcome.verdict is not Verdict.APPLIED:
             return outcome, None
         try:
-            return outcome, parse_answer(message, keys)
+            answer = parse_answer(message, keys)
         except UnreadableMessage as why:
             return Outcome(verdict=Verdict.UNANSWERED, effect_unknown=True, message=str(why)), None
+        if any(shows_a_changed_past(each) for each in answer.outcomes):
+            self._note_set_back()
+        else:
+            self._note_admitted()
+        return outcome, answer
+
+    def _note_set_back(self) -> None:
+        """The next run looks up what waits, once, before it sends any of it."""
+        self._admitted = False
+        with self._store.transaction():
+            if self._store.get_meta(SET_BACK) is None:
+                self._store.set_meta(SET_BACK, TOLD)
+
+    def _note_admitted(self) -> None:
+        """Somebody at the central let it go on, or it was never stopped; read once for each process."""
+        if self._admitted:
+            return
+        self._admitted = True
+        with self._store.transaction():
+            if self._store.get_meta(SET_BACK) is not None:
+                self._store.set_meta(SET_BACK, None)
 
     def receipts(self, keys: Sequence[str]) -> dict[str, Receipt]:
         """What it knows of requests with these keys. Raises CentralUnavailable."""

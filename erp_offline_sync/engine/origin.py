@@ -20,12 +20,29 @@ from .ports import OriginNote, Ports, Store
 from .status import IDENTITY_ASKS, pause, paused_by, resume
 from .transitions import OPEN, move
 
-__all__ = ["LEAP", "ORIGIN", "PAUSED_BY", "Origin", "Origins", "Standing", "judge", "kept_origin"]
+__all__ = [
+    "LEAP",
+    "NEXT_NUMBER",
+    "ORIGIN",
+    "PAUSED_BY",
+    "SET_BACK",
+    "TOLD",
+    "Origin",
+    "Origins",
+    "Standing",
+    "judge",
+    "kept_origin",
+]
 
 ORIGIN = "origin"
 PAUSED_BY = "identity check"
+SET_BACK = "set_back"
+"""What became of the word of a companion that this branch was set back, or has a twin: TOLD, then LOOKED_UP."""
+TOLD, LOOKED_UP = "told", "looked up"
+NEXT_NUMBER = "next_number"
+"""The number of the next request that has none yet and is pushed."""
 LEAP = 10_000_000
-"""More runs than an original can have made since a backup whose note is lost."""
+"""More runs than an original can have made, and more numbers than it can have given, since a backup."""
 _AT_ONCE = 200
 _FIRST = 0
 """Only while the note is not there yet: nothing leaves under it."""
@@ -127,11 +144,15 @@ class Origins:
             if standing is Standing.ASK:
                 self._ask(why)
                 return
-            if standing is not Standing.RESTORED:
+            told = self._store.get_meta(SET_BACK) == TOLD
+            behind = told or standing is Standing.RESTORED
+            if not behind:
                 origin = self._keep(self._raised(kept, noted))
-        if standing is Standing.RESTORED:
+        if behind:
             self._doubt_all()
             with self._store.transaction():
+                if told:
+                    self._store.set_meta(SET_BACK, LOOKED_UP)
                 origin = self._keep(self._raised(kept or noted, noted))
         self._write(origin)
         if origin.run == _FIRST:
@@ -218,7 +239,11 @@ class Origins:
         self.current = origin
 
     def _doubt_all(self) -> None:
-        """May be broken off and done again: nothing is sent before it is whole."""
+        """May be broken off and done again: nothing is sent before it is whole. Numbers that were given since are
+        left out: a companion takes one below what was closed for a request whose receipt is gone."""
+        with self._store.transaction():
+            number = int(self._store.get_meta(NEXT_NUMBER) or 1)
+            self._store.set_meta(NEXT_NUMBER, str(number + LEAP))
         after = 0
         while True:
             with self._store.transaction():
@@ -246,6 +271,7 @@ def _doubted(request: Request, now: datetime) -> Request:
         sends=0,
         sent_at=None,
         wire=None,
+        number=None,
         unanswered=0,
         next_retry_at=None,
         history=noted,

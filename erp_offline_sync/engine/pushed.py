@@ -27,6 +27,7 @@ from .values import FRAMEWORK_FIELDS, is_rows, same_value
 
 __all__ = [
     "CAPABILITIES",
+    "NEEDS_NEW_KEY",
     "PUSH",
     "RECEIPTS",
     "build_item",
@@ -36,6 +37,7 @@ __all__ = [
     "needs_rows",
     "outcome_of",
     "rows_arrived",
+    "shows_a_changed_past",
 ]
 
 PUSH, CAPABILITIES, RECEIPTS = (
@@ -226,6 +228,14 @@ _CONFLICTS: Mapping[Operation, Verdict] = {
 }
 """A conflict of these is about no version."""
 
+_PAST_CHANGED: Mapping[PushOutcome, str] = {
+    PushOutcome.TOO_OLD: "NumberTooOld",
+    PushOutcome.MISMATCH: "KeyOfAnother",
+}
+"""Outcomes that only a branch gets whose past was changed, and the types by which a request remembers them."""
+NEEDS_NEW_KEY = frozenset(_PAST_CHANGED.values())
+"""Under its key and number such a request would be answered so for ever."""
+
 _WORDS: Mapping[PushOutcome, str] = {
     PushOutcome.RUNNING: "Another delivery of it is at work at the central",
     PushOutcome.IN_DOUBT: "Code at the central committed in the middle of it",
@@ -234,6 +244,11 @@ _WORDS: Mapping[PushOutcome, str] = {
     PushOutcome.MISMATCH: "The central knows its key with another content. Look whether it is there, then retry or "
     "discard it.",
 }
+
+
+def shows_a_changed_past(result: PushResult) -> bool:
+    """Whether this branch was set back, by what the companion knows of a request."""
+    return result.outcome in _PAST_CHANGED
 
 
 def outcome_of(result: PushResult, operation: Operation) -> Outcome:
@@ -247,7 +262,7 @@ def outcome_of(result: PushResult, operation: Operation) -> Outcome:
     applied = verdict is Verdict.APPLIED
     return Outcome(
         verdict=verdict,
-        exc_type=None if applied else result.exc_type,
+        exc_type=None if applied else result.exc_type or _PAST_CHANGED.get(result.outcome),
         message="" if applied else (result.message and said.message) or _message(result, said),
         document=result.document if applied else None,
         stands=None if applied else result.document,

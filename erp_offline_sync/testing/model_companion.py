@@ -76,6 +76,8 @@ class ModelCompanion:
     """Receipts by id."""
     runs: dict[str, int] = field(default_factory=dict)
     """Origin → the latest run that pushed."""
+    low_waters: dict[str, int] = field(default_factory=dict)
+    """Origin → the mark below which it has closed everything; it never goes back."""
     at_work: set[str] = field(default_factory=set)
     """Ids that another delivery is said to be at work on."""
     uncertain: set[str] = field(default_factory=set)
@@ -102,11 +104,13 @@ class ModelCompanion:
         push = parse_push(data, self.limits)
         self.pushes.append(push)
         self.runs[push.origin] = max(push.run, self.runs.get(push.origin, 0))
+        low_water = max(push.low_water, self.low_waters.get(push.origin, 0))
+        self.low_waters[push.origin] = low_water
         outcomes: list[PushResult] = []
         for request in push.requests[: self.looks_at]:
             if request.id in self.poison:
                 return self.poison[request.id]
-            outcomes.append(self._one(request, push.low_water))
+            outcomes.append(self._one(request, low_water))
         answer = PushAnswer(time=self.wall_clock(), time_zone=self.time_zone, outcomes=tuple(outcomes))
         return Reply(status=200, is_json=True, body={"message": answer_body(answer)})
 

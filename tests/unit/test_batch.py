@@ -28,7 +28,9 @@ from erp_offline_sync.engine.batch import BATCHING
 from erp_offline_sync.engine.companion import COMPANION, Companion
 from erp_offline_sync.engine.config import Config
 from erp_offline_sync.engine.model import Link, Operation, Reply, Status
+from erp_offline_sync.engine.origin import SET_BACK
 from erp_offline_sync.engine.push import LIMITS, PushRequest
+from erp_offline_sync.engine.status import sync_status
 from erp_offline_sync.engine.sync import SyncEngine
 from erp_offline_sync.testing.model_central import Fault
 
@@ -522,9 +524,10 @@ def test_a_push_that_never_left_is_made_anew(branch: Branch) -> None:
         (refused(403, "OriginOfAnother"), "configuration"),
         (refused(409, "OriginCloned"), "configuration"),
         (refused(409, "OriginStopped"), "configuration"),
+        (refused(409, "LatePush"), "busy"),
         (Reply(status=302, detail="text/html"), "configuration"),
     ],
-    ids=["429", "503", "401", "another", "cloned", "stopped", "redirect"],
+    ids=["429", "503", "401", "another", "cloned", "stopped", "late", "redirect"],
 )
 def test_what_is_the_destinations_is_nobodys_attempt(branch: Branch, answer: Reply, reason: str) -> None:
     many(branch, 3)
@@ -534,6 +537,73 @@ def test_what_is_the_destinations_is_nobodys_attempt(branch: Branch, answer: Rep
     assert {request.retry_count for request in branch.requests()} == {0}
     drain(branch, 2)
     assert branch.statuses() == [Status.SYNCED] * 3
+
+
+def test_a_push_of_a_run_that_is_over_is_not_now_and_asks_nobody(branch: Branch) -> None:
+    """Another run has pushed since. The next one goes on within seconds, and nothing says that it failed."""
+    many(branch, 3)
+    branch.answer(refused(409, "LatePush"))
+    branch.run()
+    with branch.store.transaction():
+        assert sync_status(branch.store)["state"] == "idle"
+    branch.later(2)
+    branch.run()
+    drain(branch, 2)
+    assert branch.statuses() == [Status.SYNCED] * 3
+    assert {request.retry_count for request in branch.requests()} == {0}
+
+
+@pytest.mark.parametrize("told", ["OriginCloned", "OriginRestored"])
+def test_a_branch_that_is_told_it_was_set_back_looks_up_what_waits_once_and_goes_on_when_cleared(
+    branch: Branch, told: str
+) -> None:
+    """Some of it was sent after the backup, and the numbers that follow were given."""
+    sent = branch.create("Customer", "C-1", city="Rome")
+    with branch.store.transaction():
+        before = branch.store.get(sent)
+    assert before is not None
+    branch.run()
+    document = branch.line_of("Customer", "C-1")
+    with branch.store.transaction():
+        branch.store.replace(replace(before, line=document.id))
+        branch.store.put_document(replace(document, central_name=None, version=None, base=None))
+    branch.central.companion.low_waters = dict.fromkeys(branch.central.companion.runs, 500)
+    branch.later(3600)
+    unsent = branch.create("Sale", "S-1", total=5)
+    for _ in range(3):
+        branch.answer(refused(409, told, "The branch was set back."))
+        branch.run()
+        branch.later(400)
+    assert branch.run().reason == "done"
+    assert [branch.status(each) for each in (sent, unsent)] == [Status.SYNCED] * 2
+    assert len(branch.names_there("Customer")) == len(branch.names_there("Sale")) == 1
+    assert [event.event for event in branch.get(unsent).history].count("restored") == 1
+    assert meta(branch, SET_BACK) is None
+    later = branch.create("Customer", "C-3")
+    branch.run()
+    assert branch.status(later) is Status.SYNCED
+
+
+@pytest.mark.parametrize("known", ["a lower number", "another content"])
+def test_what_shows_that_the_past_was_changed_is_held_and_goes_anew_once_a_person_has_looked(
+    branch: Branch, known: str
+) -> None:
+    branch.synced("Customer", "C-0")
+    companion = branch.central.companion
+    request = branch.create("Customer", "C-1", city="Rome")
+    if known == "a lower number":
+        companion.low_waters = dict.fromkeys(companion.runs, 500)
+    else:
+        companion.kept[request] = replace(next(iter(companion.kept.values())), fingerprint="of another")
+    branch.run()
+    assert branch.status(request) is Status.NEEDS_ATTENTION
+    assert "Look whether it is there" in str(branch.get(request).error_message)
+    actions.retry(branch.ports, request, by="ann")
+    branch.later(3600)
+    drain(branch, 3)
+    assert branch.status(request) is Status.SYNCED
+    assert branch.get(request).replaces == request
+    assert len(branch.names_there("Customer")) == 2
 
 
 def test_a_push_that_asks_to_wait_and_may_have_arrived_is_not_asked_about_before_that(branch: Branch) -> None:
@@ -612,24 +682,23 @@ def test_what_no_push_brought_goes_by_plain_rest_once_it_was_looked_up(branch: B
 @pytest.mark.parametrize(
     "answer", [LOST, POISON, page(413), page(404)], ids=["time-out", "500", "413", "404"]
 )
-def test_one_that_spoils_every_push_is_found_and_the_others_go_in_the_first_pass(
-    branch: Branch, answer: Reply
-) -> None:
-    requests = many(branch, 64)
-    poison = requests[37]
+def test_one_that_spoils_every_push_is_found_and_the_others_go_in_the_first_pass(answer: Reply) -> None:
+    branch = manual(companion=True)
+    requests = many(branch, 500)
+    poison = requests[250]
     with branch.store.transaction():
-        branch.store.set_meta(BATCHING, json.dumps({"size": 64, "groups": [], "most_bytes": None}))
+        branch.store.set_meta(BATCHING, json.dumps({"size": 500, "groups": [], "most_bytes": None}))
     branch.central.companion.poison[poison] = answer
     branch.run()
     others = [request for request in requests if request != poison]
     assert {branch.status(request) for request in others} == {Status.SYNCED}
     assert branch.status(poison) is not Status.SYNCED
     with_it = [push for push in branch.central.companion.pushes if poison in {r.id for r in push.requests}]
-    assert len(with_it) <= 7 + 3
-    assert len(branch.names_there("Customer")) == 63
+    assert len(with_it) <= 10 + 3
+    assert len(branch.names_there("Customer")) == 499
     drain(branch, 12)
     assert branch.status(poison) is Status.NEEDS_ATTENTION
-    later = branch.create("Customer", "C-99", city="Rome")
+    later = branch.create("Customer", "C-999", city="Rome")
     branch.run()
     assert branch.status(later) is Status.SYNCED
 

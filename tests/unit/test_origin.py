@@ -12,7 +12,16 @@ from erp_offline_sync.engine.coalesce import certainly_had_no_effect
 from erp_offline_sync.engine.errors import InvalidRequest, NotAllowed, SettingsError
 from erp_offline_sync.engine.identity import canonical_json
 from erp_offline_sync.engine.model import Operation, Readiness, Request, Status, Wire
-from erp_offline_sync.engine.origin import LEAP, ORIGIN, Origin, Origins, Standing, judge, kept_origin
+from erp_offline_sync.engine.origin import (
+    LEAP,
+    NEXT_NUMBER,
+    ORIGIN,
+    Origin,
+    Origins,
+    Standing,
+    judge,
+    kept_origin,
+)
 from erp_offline_sync.engine.status import IDENTITY_ASKS, pause, paused_by, resume, sync_status
 from erp_offline_sync.testing.doubles import MemoryNote
 
@@ -246,6 +255,17 @@ def test_a_create_that_was_sent_after_the_backup_is_found_and_not_made_twice(bra
     assert [attempt.event for attempt in branch.get(request).history] == ["restored", "arrived before"]
 
 
+def test_a_create_that_was_sent_days_before_the_backup_was_restored_is_found(branch: Branch) -> None:
+    branch.synced("Customer", "C-0", city="Oslo")
+    request = branch.create("Customer", "C-1", city="Rome")
+    sent_meanwhile(branch, "Customer", city="Rome")
+    branch.later(3 * 24 * 3600)
+    restored(branch)
+    branch.run()
+    assert branch.status(request) is Status.SYNCED
+    assert len(branch.names_there("Customer")) == 2
+
+
 def test_what_was_not_sent_after_the_backup_goes_once_it_was_looked_up(branch: Branch) -> None:
     branch.synced("Customer", "C-0")
     create = branch.create("Customer", "C-1", city="Rome")
@@ -258,6 +278,24 @@ def test_what_was_not_sent_after_the_backup_goes_once_it_was_looked_up(branch: B
     assert len(branch.names_there("Customer")) == 2
     assert len(branch.names_there("Sale")) == 1
     branch.assert_equal("Customer", "C-0")
+
+
+def test_what_is_new_at_a_restored_branch_gets_no_number_that_was_given_before(note: LockedNote) -> None:
+    """The companion takes a number below what was closed for one whose receipt may be gone."""
+    branch = a_branch(note=note, companion=True)
+    branch.synced("Customer", "C-0")
+    with branch.store.transaction():
+        next_number = branch.store.get_meta(NEXT_NUMBER)
+    for name in ("C-1", "C-2", "C-3"):
+        branch.synced("Customer", name)
+    restored(branch)
+    with branch.store.transaction():
+        branch.store.set_meta(NEXT_NUMBER, next_number)
+    request = branch.create("Customer", "C-4")
+    branch.later(3600)
+    branch.run()
+    assert branch.status(request) is Status.SYNCED
+    assert branch.get(request).number == int(next_number or 0) + LEAP
 
 
 def test_an_update_that_was_sent_after_the_backup_is_no_conflict(branch: Branch) -> None:
