@@ -453,6 +453,22 @@ def test_one_request_that_is_always_answered_so_does_not_stop_the_others(
     assert branch.status(bad) is Status.NEEDS_ATTENTION
 
 
+@pytest.mark.parametrize("answer", [refused(500, "AttributeError"), LOST], ids=["500", "time-out"])
+def test_one_in_the_middle_of_five_hundred_holds_up_no_other_in_the_first_pass(
+    branch: Branch, answer: Reply
+) -> None:
+    requests = [branch.create("Customer", f"C-{number}", title=str(number)) for number in range(500)]
+    deliver = branch.central.deliver
+    branch.central.deliver = (  # type: ignore[method-assign]
+        lambda wire, *, key: answer if key == requests[250] else deliver(wire, key=key)
+    )
+    branch.run(budget=1e6)
+    statuses = [branch.status(request) for request in requests]
+    assert statuses.count(Status.SYNCED) == 499
+    assert statuses[250] is not Status.SYNCED
+    assert len(branch.names_there("Customer")) == 499
+
+
 @pytest.mark.parametrize("answer", [refused(403, "PermissionError"), refused(500, "AttributeError"), LOST])
 def test_one_document_that_cannot_be_looked_at_does_not_stop_the_others(
     branch: Branch, answer: Reply
