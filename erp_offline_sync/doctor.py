@@ -20,8 +20,9 @@ from erp_offline_sync.engine.companion import read_capabilities
 from erp_offline_sync.engine.config import parse
 from erp_offline_sync.engine.errors import SettingsError
 from erp_offline_sync.engine.model import Status, Wire
-from erp_offline_sync.engine.origin import Standing
+from erp_offline_sync.engine.origin import SET_BACK, Standing
 from erp_offline_sync.indexes import missing_indexes
+from erp_offline_sync.receiver import branches
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 _OFFSET_SHOWN = 30.0
@@ -365,12 +366,29 @@ def _outbox(values: dict[str, Any]) -> Check:
     with store.transaction():
         kept = status.sync_status(store)
         paused = status.paused_by(store, datetime.now(timezone.utc))
+        refused = store.get_meta(SET_BACK)
     if paused:
         return Check(
             "outbox",
             WARNING,
             f"Sending is paused by {paused}.",
             f"bench --site {frappe.local.site} offline-sync resume",
+        )
+    failed = kept["state"] == status.FAILED
+    if refused:
+        message = kept["reason"] if failed else "It was set back, or has a twin; what waits is looked up."
+        return Check(
+            "outbox",
+            PROBLEM,
+            f"The central has stopped this branch: {message}",
+            "There: bench --site SITE offline-sync branches, and once one site is left that sends, clear-branch NAME.",
+        )
+    if failed:
+        return Check(
+            "outbox",
+            PROBLEM,
+            f"The last run failed: {kept['reason']}",
+            "Mend what it says, then Sync Now: the next good run ends this.",
         )
     held = kept["totals"]["held"]
     if held:
@@ -381,6 +399,31 @@ def _outbox(values: dict[str, Any]) -> Check:
             "Open the list Offline Request, status Needs Attention or Conflict.",
         )
     return Check("outbox", OK, f"{kept['pendingCount']} waiting, state {kept['state']}")
+
+
+_STOPPED_TODO = {
+    "Cloned": "Find out which site is the branch. At the other: offline-sync identity --copy, or end its scheduler. "
+    "Then here: {clear}; the branch has to push first.",
+    "Restored": "See that no other site sends as this branch. Then here: {clear}; it looks up what waits first.",
+}
+"""By why the origin was stopped; else it was done by hand."""
+
+
+def branch_checks() -> list[Check]:
+    """Of a central: each branch that is refused here, and what to do; nothing where none ever pushed."""
+    checks, pushing = [], 0
+    for branch in branches.list_branches():
+        for origin in branch["origins"]:
+            if not origin["stopped"]:
+                pushing += 1
+                continue
+            clear = f"bench --site {frappe.local.site} offline-sync clear-branch {origin['origin']}"
+            todo = _STOPPED_TODO.get(origin["because"], "When it may go on: {clear}").format(clear=clear)
+            message = f"Stopped since {(origin['since'] or '')[:16]}, it pushes in vain: {origin['reason']}"
+            checks.append(Check(f"branch {branch['branch']}", PROBLEM, message, todo))
+    if pushing:
+        checks.append(Check("branches", OK, f"{pushing} push here"))
+    return checks
 
 
 def _identity(values: dict[str, Any]) -> Check:
@@ -411,9 +454,13 @@ _SITE: tuple[Callable[[dict[str, Any]], Check], ...] = (
 
 
 def site_checks() -> list[Check]:
-    """Everything: the connection, then the site's own machinery."""
+    """Everything: the connection, the site's own machinery, and the branches that push here. A site that others push
+    to and that sends nothing itself is a central: what only a branch needs is not looked at."""
     values = settings.effective()
-    return [*connection_checks(values), *(_made(check, values) for check in _SITE)]
+    central = branch_checks()
+    if central and not settings.is_branch(values):
+        return [*central, _made(_indexes, values)]
+    return [*connection_checks(values), *(_made(check, values) for check in _SITE), *central]
 
 
 def _made(check: Callable[[dict[str, Any]], Check], values: dict[str, Any]) -> Check:

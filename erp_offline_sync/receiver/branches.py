@@ -50,7 +50,7 @@ def add_branch(name, doctypes=()):
 
 def list_branches():
     """Each branch with its origins: `{branch, user, enabled, origins: [{origin, site, run, low_water, last_seen,
-    stopped, because, reason}]}`."""
+    stopped, because, reason, since}]}`."""
     users = frappe.get_all("Has Role", filters={"role": ROLE, "parenttype": "User"}, pluck="parent")
     found = []
     for user in frappe.get_all(
@@ -113,7 +113,7 @@ def _origins(filters):
     return frappe.get_all(
         ORIGIN,
         filters=filters,
-        fields=[*fields, "stopped_because", "stopped_reason"],
+        fields=[*fields, "stopped_because", "stopped_reason", "stopped_at"],
         order_by="last_seen desc",
     )
 
@@ -128,6 +128,7 @@ def _row(row):
         "stopped": bool(row.stopped),
         "because": row.stopped_because or None,
         "reason": row.stopped_reason or None,
+        "since": str(row.stopped_at) if row.stopped_at else None,
     }
 
 

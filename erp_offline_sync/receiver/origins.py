@@ -47,9 +47,18 @@ def admit(push):
     Raises OriginOfAnother, LatePush, or an OriginStopped: nothing of the push was looked at then.
     """
     low_water, refusal = tried_again(lambda: _admit(push))
-    if refusal is not None:
-        frappe.throw(*refusal)
-    return low_water
+    if refusal is None:
+        return low_water
+    words, kind = refusal
+    if issubclass(kind, OriginStopped):
+        words = _("{0} Nothing of this branch is taken until somebody at the central lets it go on.").format(
+            _sentence(words)
+        )
+    frappe.throw(words, kind)
+
+
+def _sentence(words):
+    return words if words.endswith((".", "!", "?", "。")) else f"{words}."
 
 
 def _admit(push):

@@ -2,12 +2,23 @@
 
 import json
 import stat
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from site_rig.client import make_user
 from site_rig.world import requests_of, statuses
 
 DONE, REFUSED, NEEDS_PERSON = 0, 1, 3
+TILL = "one.of.two@shop.example"
+KEPT_IN_A_BACKUP = (
+    "Offline Request",
+    "Offline Request Link",
+    "Synced Document",
+    "Sync Metadata",
+    "Shop Note",
+)
 
 
 @pytest.fixture
@@ -110,3 +121,177 @@ def test_a_restored_backup_is_noticed_and_what_waits_is_looked_up(branch, centra
     assert branch.sync(later=600) == "done"
     assert statuses(branch) == [("create", "Synced")]
     assert central.count("Shop Note") == 1
+
+
+# With a companion: the central has a say
+
+
+@pytest.fixture
+def till(settings, branch, companion):
+    """The branch pushes to the central that has the app, and did so before."""
+    key, secret = companion.run(make_user, TILL, ["Offline Sync Branch", "Shop User"])
+
+    def connect():
+        settings(central_url=companion.url, api_key=key, api_secret=secret)
+
+    connect()
+    save(branch, "the first")
+    assert branch.sync() == "done"
+    file = Path(branch._rig.sites_path) / branch.name / "private" / "offline_sync_identity.json"
+    yield SimpleNamespace(note=file, connect=connect)
+    branch.run(forget)
+
+
+def save(branch, title):
+    return branch.insert({"doctype": "Shop Note", "title": title})["name"]
+
+
+def save_after_a_while(branch, title):
+    """What the central made before that moment can be told from it: its clock is known to a second or two."""
+    time.sleep(4)
+    return save(branch, title)
+
+
+def titles(site):
+    return sorted(note["title"] for note in site.documents("Shop Note", fields=["title"]))
+
+
+def dump(doctypes):
+    """Runs on the branch: what a backup of its database would hold of these."""
+    import frappe
+
+    return {each: frappe.db.sql(f"select * from `tab{each}`", as_dict=True) for each in doctypes}
+
+
+def load(kept):
+    """Runs on the branch: the database is as it was."""
+    import frappe
+
+    for doctype, rows in kept.items():
+        frappe.db.sql(f"delete from `tab{doctype}`")
+        for row in rows:
+            columns = ", ".join(f"`{column}`" for column in row)
+            places = ", ".join(["%s"] * len(row))
+            frappe.db.sql(f"insert into `tab{doctype}` ({columns}) values ({places})", tuple(row.values()))
+
+
+def checks(site):
+    return {check["name"]: check for check in site.call("erp_offline_sync.api.doctor")}
+
+
+def assert_stopped_and_told(branch, companion, because):
+    """Both sides say so, where people look, and what to do."""
+    told = branch.call("erp_offline_sync.api.get_sync_status")
+    assert told["state"] == "failed"
+    assert "until somebody at the central lets it go on" in told["reason"]
+    here = checks(branch)["outbox"]
+    assert here["state"] == "problem"
+    assert "clear-branch" in here["todo"]
+    (there,) = [check for check in checks(companion).values() if check["name"].startswith("branch ")]
+    (origin,) = companion.documents("Sync Origin")
+    assert (there["state"], origin["stopped_because"]) == ("problem", because)
+    assert f"clear-branch {origin['name']}" in there["todo"]
+    shown = companion.bench("offline-sync", "doctor", check=False)
+    assert shown.returncode == REFUSED
+    assert "it pushes in vain" in shown.stdout
+    assert "central_url" not in shown.stdout, "what only a branch needs is not asked of a central"
+    return origin["name"]
+
+
+def assert_everything_arrived(branch, companion, *expected):
+    assert titles(companion) == sorted(expected)
+    assert {status for _, status in statuses(branch)} <= {"Synced", "Merged"}
+    assert {row["retry_count"] for row in requests_of(branch)} == {0}
+    assert companion.count("Sync Receipt", {"outcome": "applied"}) == len(expected)
+
+
+def test_a_moved_branch_is_stopped_by_the_central_until_somebody_there_lets_it_go_on(branch, companion, till):
+    """The person here says that it is the branch; the one at the central sees that there is only one."""
+    change(till.note, site="old.localhost")
+    companion.call("frappe.db.sql", "update `tabSync Origin` set home = 'where it was before'")
+    save(branch, "saved after the move")
+    assert "copy or replacement?" in branch.sync()
+    assert titles(companion) == ["the first"]
+    branch.bench("offline-sync", "identity", "--replacement")
+    assert branch.sync(force=True) == "configuration"
+    assert titles(companion) == ["the first"]
+    origin = assert_stopped_and_told(branch, companion, "Cloned")
+    save(branch, "saved while it was stopped")
+    branch.sync(force=True)
+    assert checks(branch)["outbox"]["state"] == "problem", "also while it looks up what waits"
+    assert branch.sync(force=True, later=600) == "configuration"
+    assert titles(companion) == ["the first"]
+    assert "may push again" in companion.bench("offline-sync", "clear-branch", origin).stdout
+    assert branch.sync(force=True, later=1200) == "done"
+    assert_everything_arrived(
+        branch, companion, "the first", "saved after the move", "saved while it was stopped"
+    )
+    assert branch.call("erp_offline_sync.api.get_sync_status")["state"] == "idle"
+    assert checks(companion)["branches"]["state"] == "ok"
+
+
+def test_a_restored_database_goes_on_by_itself_and_what_is_new_gets_numbers_of_its_own(
+    branch, companion, till
+):
+    """What was sent after the backup is known by its receipt; numbers that were given since are not given again."""
+    save(branch, "in the backup")
+    kept = branch.run(dump, KEPT_IN_A_BACKUP)
+    for number in range(3):
+        save(branch, f"after the backup {number}")
+    assert branch.sync() == "done"
+    branch.run(load, kept)
+    save_after_a_while(branch, "after the restore")
+    assert branch.sync(force=True, later=600) == "done"
+    lost = [f"after the backup {number}" for number in range(3)]
+    assert_everything_arrived(branch, companion, "the first", "in the backup", *lost, "after the restore")
+    assert titles(branch) == ["after the restore", "in the backup", "the first"]
+
+
+def test_a_machine_that_was_set_back_as_a_whole_is_stopped_and_goes_on_when_it_is_cleared(
+    branch, companion, till
+):
+    """Database and folder are as of the backup: nothing here shows it, and the central does."""
+    save(branch, "in the backup")
+    kept, noted = branch.run(dump, KEPT_IN_A_BACKUP), till.note.read_text()
+    for number in range(3):
+        save(branch, f"after the backup {number}")
+        assert branch.sync() == "done"
+    branch.run(load, kept)
+    till.note.write_text(noted)
+    save_after_a_while(branch, "after the restore")
+    assert branch.sync(force=True) == "configuration"
+    before = titles(companion)
+    assert "after the restore" not in before
+    origin = assert_stopped_and_told(branch, companion, "Restored")
+    companion.bench("offline-sync", "clear-branch", origin)
+    assert branch.sync(force=True, later=600) == "done"
+    assert_everything_arrived(branch, companion, *before, "after the restore")
+    assert branch.sync(force=True) == "done"
+
+
+def test_of_two_sites_with_one_identity_neither_gets_through_and_the_other_becomes_a_copy(
+    branch, companion, till
+):
+    """A copy of the whole machine: same name, same folder. Without its note it asks what it is."""
+    kept, noted = branch.run(dump, KEPT_IN_A_BACKUP), till.note.read_text()
+    save(branch, "of the original")
+    assert branch.sync() == "done"
+    original, original_note = branch.run(dump, KEPT_IN_A_BACKUP), till.note.read_text()
+    # On the copy's machine
+    branch.run(load, kept)
+    till.note.write_text(noted)
+    save(branch, "of the copy")
+    assert branch.sync(force=True) == "configuration"
+    origin = assert_stopped_and_told(branch, companion, "Cloned")
+    till.note.unlink()
+    assert "copy or replacement?" in branch.sync(force=True)
+    branch.bench("offline-sync", "identity", "--copy")
+    assert branch.run(kept_settings) == [0, "", False]
+    # On the original's
+    branch.run(load, original)
+    till.note.write_text(original_note)
+    till.connect()
+    companion.bench("offline-sync", "clear-branch", origin)
+    save(branch, "of the original again")
+    assert branch.sync(force=True, later=600) == "done"
+    assert_everything_arrived(branch, companion, "the first", "of the original", "of the original again")
