@@ -494,6 +494,74 @@ def test_a_deadlock_is_tried_again_there_and_given_back_after_three(till: Till, 
     assert noted(companion, "always deadlocks") == 0
 
 
+def test_a_deadlock_with_another_session_undoes_the_push_s_half_and_it_is_applied_once(
+    rig: Any, till: Till, companion: Any
+) -> None:
+    """A real one, where the database has row locks: two transactions ask for each other's row, and the push is the
+    one that did less. SQLite has one lock for all: there a session holds it for longer than Frappe waits (15 s)."""
+    till.push(till.note())
+    if rig.facts["database"] == "sqlite":
+        sign = companion.scratch("sign")
+        other = companion.start(hold_the_lock, str(sign), 16)
+        _until_there(sign)
+        assert till.outcomes(till.note("in the way")) == ["applied"]
+        other.wait()
+        assert noted(companion, "in the way") == 1
+        assert companion.count("Sync Receipt", {"outcome": "applied"}) == 2
+        return
+    first, second = (companion.insert({"doctype": NOTE, "title": each})["name"] for each in "ab")
+    turns, sign = companion.scratch("turns"), companion.scratch("sign")
+    request = till.note("locks two others", body="|".join((str(turns), str(sign), first, second)))
+    other = companion.start(ask_crosswise, str(turns), str(sign), first, second)
+    answer = till.push(request, till.note())
+    assert other.wait() == "done"
+    assert [each.outcome.value for each in answer.outcomes] == ["applied", "applied"]
+    assert turns.read_bytes() == b"..", "it was undone once, and then it went through"
+    assert till.outcomes(request) == ["duplicate"]
+    assert noted(companion, "locks two others") == 1
+    # What both did stands, once.
+    assert [companion.get(NOTE, name)["weight"] for name in (first, second)] == [4.5, 4.5]
+
+
+def _until_there(path: Any) -> None:
+    from site_rig.client import wait_until
+
+    wait_until(path.exists)
+
+
+def hold_the_lock(sign, seconds):  # type: ignore[no-untyped-def]
+    """Runs on the companion: nobody else writes meanwhile."""
+    import time
+    from pathlib import Path
+
+    import frappe
+
+    frappe.db.sql("update `tabShop Note` set `weight` = `weight` where `name` = ''")
+    Path(sign).touch()
+    time.sleep(seconds)
+
+
+def ask_crosswise(turns, sign, first, second):  # type: ignore[no-untyped-def]
+    """Runs on the companion, in one transaction: the other way round than the push."""
+    import os
+    import time
+    from pathlib import Path
+
+    import frappe
+
+    until = time.monotonic() + 20
+    while not os.path.exists(turns) and time.monotonic() < until:
+        time.sleep(0.01)
+    frappe.db.rollback()
+    for number in range(300):
+        # The one that changed less is undone.
+        frappe.get_doc({"doctype": "ToDo", "name": f"heavy-{number}"}).db_insert()
+    frappe.db.sql("update `tabShop Note` set `weight` = `weight` + 1 where `name` = %s", (second,))
+    Path(sign).touch()
+    frappe.db.sql("update `tabShop Note` set `weight` = `weight` + 1 where `name` = %s", (first,))
+    return "done"
+
+
 # Code of the central that does not keep to the rules
 
 
@@ -575,6 +643,11 @@ def test_a_bomb_an_oversized_and_a_broken_body_are_refused_and_disturb_nothing(
     assert told(till.send(b"{}")) == (400, "UnreadablePush")
     assert told(till.send(zlib.compress(b'{"schema": 1}', wbits=31))) == (400, "UnreadablePush")
     assert told(till.send(packed('{"schema": 9}'))) == (400, "UnknownSchema")
+    assert told(till.send(whole + whole)) == (400, "UnreadablePush")
+    assert told(till.send(whole + b"more")) == (400, "UnreadablePush")
+    assert told(till.send(gzip.compress(gzip.compress(whole)))) == (400, "UnreadablePush")
+    assert told(till.send(packed("[" * 100_000))) == (400, "UnreadablePush")
+    assert told(till.send(b"")) == (400, "UnreadablePush")
     assert told(till.send(whole, "application/octet-stream")) == (400, "UnreadablePush")
     many = [till.note() for _ in range(LIMITS.max_requests + 1)]
     assert till.refused(*many) == (413, "PushTooLarge")
@@ -610,6 +683,19 @@ def test_an_origin_belongs_to_the_user_who_came_with_it_first(till: Till, compan
     other = Till(companion.user("other@shop.example", BRANCH_ROLE, "Shop User"), till.origin)
     assert other.refused(other.note()) == (403, "OriginOfAnother")
     assert noted(companion) == 1
+
+
+def test_a_push_that_somebody_else_sends_again_is_refused_and_the_branch_s_own_is_answered_as_before(
+    till: Till, companion: Any
+) -> None:
+    body = till.body(till.note(), till.note())
+    first = till.send(body).json()["message"]["outcomes"]
+    for rest in (companion.user("other@shop.example", BRANCH_ROLE, "Shop User"), companion.guest):
+        assert Till(rest).send(body).status_code == 403
+    assert till.rest.get(PUSH).status_code in (403, 405), "nothing is pushed by a link"
+    again = till.send(body).json()["message"]["outcomes"]
+    assert [{**each, "outcome": "applied"} for each in again] == first
+    assert noted(companion) == companion.count("Sync Receipt") == 2
 
 
 def test_a_restored_branch_is_stopped_until_somebody_lets_it_go_on(till: Till, companion: Any) -> None:

@@ -91,9 +91,29 @@ def _breaks(note):
     raise KeyError(note.body)
 
 
+def _locks_two_others(note):
+    """The body: a file for its turns, a sign of another session, and two notes. It locks the first, waits until the
+    other session has the second, and asks for that."""
+    turns, sign, first, second = note.body.split("|")
+    _lock(first)
+    _count(turns)
+    until = time.monotonic() + 20
+    while not os.path.exists(sign) and time.monotonic() < until:
+        time.sleep(0.01)
+    _lock(second)
+
+
+def _lock(name):
+    frappe.db.sql("update `tabShop Note` set `weight` = `weight` + 1 where `name` = %s", (name,))
+
+
 def _turn(note):
     """How many times this was reached, whatever became of the transactions. The body names a file."""
-    with open(note.body, "a+b") as file:
+    return _count(note.body)
+
+
+def _count(path):
+    with open(path, "a+b") as file:
         file.write(b".")
         return file.tell()
 
@@ -106,6 +126,7 @@ PRANKS = {
     "becomes guest": _becomes_guest,
     "deadlocks twice": _deadlocks_twice,
     "always deadlocks": _always_deadlocks,
+    "locks two others": _locks_two_others,
     "kills its worker once": _kills_its_worker_once,
     "kills every worker that applies it": _kills_every_worker_that_applies_it,
     "breaks what applies it": _breaks_what_applies_it,
