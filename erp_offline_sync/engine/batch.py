@@ -23,16 +23,16 @@ from .identity import canonical_json
 from .lanes import Delivered, Landing, Lanes
 from .line import Line
 from .model import Operation, Readiness, Request, Status
+from .origin import NEXT_NUMBER
 from .ports import Ports
 from .preparation import Preparation
 from .push import Capabilities, Limits, PushAnswer, packed
 from .pushed import can_be_pushed, outcome_of
 from .transitions import move
 
-__all__ = ["BATCHING", "NEXT_NUMBER", "Batches"]
+__all__ = ["BATCHING", "Batches"]
 
 BATCHING = "batching"
-NEXT_NUMBER = "next_number"
 _RECORDED_AT_ONCE = 50
 _TOO_LARGE = 413
 _NOT_FOUND = (404, 405)
