@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,6 +71,8 @@ class ModelCompanion:
     look: Callable[[str, str], Json | None]
     wall_clock: Callable[[], str]
     user: str
+    turn: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Entered for each request of a push; the rest of several pushes may go on at once."""
     limits: Limits = LIMITS
     time_zone: str = "UTC"
     kept: dict[str, _Kept] = field(default_factory=dict)
@@ -110,7 +113,8 @@ class ModelCompanion:
         for request in push.requests[: self.looks_at]:
             if request.id in self.poison:
                 return self.poison[request.id]
-            outcomes.append(self._one(request, low_water))
+            with self.turn():
+                outcomes.append(self._one(request, low_water))
         answer = PushAnswer(time=self.wall_clock(), time_zone=self.time_zone, outcomes=tuple(outcomes))
         return Reply(status=200, is_json=True, body={"message": answer_body(answer)})
 

@@ -16,8 +16,8 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -138,6 +138,16 @@ class _Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+class _Turn(threading.local):
+    """Whether this thread is in a document's write."""
+
+    taken = False
+
+
+def _writes_document(method: str, segments: list[str]) -> bool:
+    return method != "GET" and {"resource", "document"} & set(segments[2:4]) != set()
+
+
 def is_write(method: str, path: str) -> bool:
     """Requests that carry documents or a call; look-ups and probes are not."""
     return method != "GET" and path != RECEIPTS
@@ -151,8 +161,11 @@ class StandInCentral:
     """Start with `with StandInCentral(rules) as central:` or `start()` and `close()`; address in `url`.
 
     `clock` gives aware UTC. `zone` and `clock_offset` are those of the central's own wall clock. With
-    `takes_names` a create may name a hash-named document (Frappe 16). `seconds_per_request` and
-    `seconds_per_document` slow it down, for benchmarks.
+    `takes_names` a create may name a hash-named document (Frappe 16).
+
+    For benchmarks it is as slow as it is told: `seconds_per_request` for each request, all at once, and
+    `seconds_per_document` for each document written, by so many `writers` at once. `uneven` draws each of these
+    times from the seed, within that share of it.
     """
 
     def __init__(
@@ -169,6 +182,8 @@ class StandInCentral:
         methods: Mapping[str, Callable[[dict[str, Any]], Any]] | None = None,
         seconds_per_request: float = 0.0,
         seconds_per_document: float = 0.0,
+        writers: int = 1,
+        uneven: float = 0.0,
         seed: int | None = None,
         companion: bool = False,
     ) -> None:
@@ -181,6 +196,10 @@ class StandInCentral:
         self.methods = dict(methods or {})
         self.seconds_per_request = seconds_per_request
         self.seconds_per_document = seconds_per_document
+        self._uneven = uneven
+        self._delays = random.Random(seed)
+        self._turn = _Turn()
+        self._writers = threading.BoundedSemaphore(writers)
         self.calls: list[Call] = []
         self.denied: set[str] = set()
         """Doctypes that our user has no permission for."""
@@ -193,7 +212,12 @@ class StandInCentral:
         self.has_companion = companion
         """Whether the app is installed there as well; may change while it runs."""
         self.companion = ModelCompanion(
-            rest=self._rest, look=self._look, wall_clock=self._wall_clock, user=user, time_zone=zone
+            rest=self._rest,
+            look=self._look,
+            wall_clock=self._wall_clock,
+            user=user,
+            time_zone=zone,
+            turn=self._writing,
         )
         self._server: _Server | None = None
         # Holds the port while the server is down, so that nothing else gets it.
@@ -350,7 +374,7 @@ class StandInCentral:
     ) -> _Answer | None:
         """The answer to one request, None for none at all; what the HTTP side calls."""
         if self.seconds_per_request:
-            time.sleep(self.seconds_per_request)
+            time.sleep(self._drawn(self.seconds_per_request))
         path = urlsplit(target).path
         fault = self._fault_for(method, path)
         if fault is not None and fault.delay:
@@ -395,7 +419,7 @@ class StandInCentral:
                 return self._pushed(raw, user), _unpacked(raw)
             body = _read_body(raw)
             query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-            with self._lock:
+            with self._writing() if _writes_document(method, segments) else self._lock:
                 # Every check comes before the first change, but a number is taken on the way.
                 series = dict(self._series)
                 try:
@@ -412,14 +436,37 @@ class StandInCentral:
     def _pushed(self, raw: bytes, user: str) -> _Answer:
         if user == "Guest":
             raise Refusal(403, "PermissionError")
-        with self._lock:
-            try:
-                reply = self.companion.push(raw)
-            except MessageTooLarge as why:
-                raise Refusal(413, type(why).__name__, str(why)) from why
-            except UnreadableMessage as why:
-                raise Refusal(400, type(why).__name__, str(why)) from why
+        try:
+            reply = self.companion.push(raw)
+        except MessageTooLarge as why:
+            raise Refusal(413, type(why).__name__, str(why)) from why
+        except UnreadableMessage as why:
+            raise Refusal(400, type(why).__name__, str(why)) from why
         return _Answer(status=reply.status or 500, body=reply.body)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One document's write: a transaction by itself, which takes as long as it shall from its beginning. Within
+        a push's turn it is the push's."""
+        if not self.seconds_per_document or self._turn.taken:
+            with self._lock:
+                yield
+            return
+        with self._writers:
+            end = time.monotonic() + self._drawn(self.seconds_per_document)
+            self._turn.taken = True
+            try:
+                with self._lock:
+                    yield
+            finally:
+                self._turn.taken = False
+                time.sleep(max(0.0, end - time.monotonic()))
+
+    def _drawn(self, seconds: float) -> float:
+        if not self._uneven:
+            return seconds
+        with self._lock:
+            return seconds * self._delays.uniform(1 - self._uneven, 1 + self._uneven)
 
     def _look(self, doctype: str, name: str) -> dict[str, Any] | None:
         """The document as it is answered; None where there is none, or no such doctype."""
@@ -461,8 +508,6 @@ class StandInCentral:
         rule = self._known(doctype, user, 500)
         if method == "GET":
             return 200, {"data": _shown(self._get(rule, name), rule)}
-        if self.seconds_per_document:
-            time.sleep(self.seconds_per_document)
         if method == "POST" and not name:
             return 200, {"data": _shown(self._insert(rule, dict(body or {}), user), rule)}
         if method == "PUT":

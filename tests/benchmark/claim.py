@@ -1,41 +1,64 @@
-"""What claiming, acknowledging and counting cost beside few rows and beside many.
+"""What claiming, acknowledging and counting cost beside a thousand rows and beside a million.
 
-    python -m tests.benchmark.claim [--rows 1000 1000000] [--rounds 9] [--dir DIR] [--json]
-
-Two outboxes a size: one with everything ready, one with 99 % of the rows waiting behind one held request
-(never fewer than 200 ready ones, so that each round has as much to claim). Prints medians in milliseconds and
-the ratio of each size to the first. The sizes take turns, so that the machine's other work meets them alike.
+Two outboxes a size: one with everything ready, one with 99 % of the rows waiting behind one held request. The sizes
+take turns. On SQLite here, on MariaDB through a site (saving.py).
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sqlite3
-import statistics
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-from erp_offline_sync.adapters.rows import request_to_row
 from erp_offline_sync.adapters.sqlite_store import SqliteStore
-from erp_offline_sync.engine.model import Readiness, Request, Status
+from erp_offline_sync.engine.model import Readiness, Status
+from erp_offline_sync.engine.ports import Store
 from erp_offline_sync.engine.transitions import move
-from erp_offline_sync.testing.store_contract import WHEN, make_request
 
-BATCH = 200
+from .figure import Figure, Plan, Run, at_most
+from .measuring import Samples, compared
+from .outboxes import ALL_READY, BATCH, WAITING, bulk
+
+__all__ = ["PLANS", "measure", "steps_of"]
+
+SIZES, SIZES_QUICK = (1_000, 10_000, 100_000, 1_000_000), (1_000, 20_000)
+ROUNDS, ROUNDS_QUICK = 15, 5
 HORIZON = timedelta(seconds=330)
+TOKEN = 7
 BODY = {
     "customer": "Walk-in",
     "items": [{"item_code": f"ITEM-{n}", "qty": 1, "rate": 9.5} for n in range(4)],
     "remarks": "x" * 200,
 }
-TOKEN = 7
+CLAIM, ACKNOWLEDGE, COUNT = "claim", "acknowledge", "counters"
+_NAMES = {ALL_READY: "ready", WAITING: "waiting"}
+
+
+def _plans() -> Iterator[Plan]:
+    for scenario, name in _NAMES.items():
+        yield Plan(
+            id=f"outbox.claim.{name}",
+            title=f"claim of 200, 1e6 rows against 1e3; {scenario}; SQLite",
+            unit="×",
+            goal=at_most(2.0),
+        )
+        yield Plan(
+            id=f"outbox.acknowledge.{name}",
+            title=f"acknowledge 200, a commit each, 1e6 rows against 1e3; {scenario}; SQLite",
+            unit="×",
+        )
+        yield Plan(
+            id=f"outbox.counters.{name}",
+            title=f"counters at 1e6 rows; {scenario}; SQLite",
+            unit="ms",
+            goal=at_most(5.0),
+        )
+
+
+PLANS = tuple(_plans())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,51 +70,62 @@ class Box:
     store: SqliteStore
 
 
-def build(path: Path, scenario: str, rows: int) -> Box:
-    """An outbox of that size, written past the store: by bulk, with the indexes made at the end."""
-    SqliteStore(path).close()
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA synchronous = OFF")
-    connection.execute("BEGIN")
-    indexes = connection.execute(
-        "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'offline_requests' AND sql NOT NULL"
-    ).fetchall()
-    for name, _ in indexes:
-        connection.execute(f"DROP INDEX {name}")
-    first = _columns(make_request("template", body=BODY))
-    marks = ", ".join(f":{column}" for column in first)
-    connection.executemany(
-        f"INSERT INTO offline_requests ({', '.join(first)}) VALUES ({marks})", _rows(scenario, rows)
-    )
-    for _, statement in indexes:
-        connection.execute(statement)
-    connection.execute(
-        "INSERT INTO request_counters SELECT status, COUNT(*) FROM offline_requests GROUP BY status"
-    )
-    connection.execute("COMMIT")
-    connection.close()
-    return Box(scenario=scenario, rows=rows, store=SqliteStore(path))
+def measure(run: Run, plans: Sequence[Plan]) -> Iterator[Figure]:
+    sizes = SIZES_QUICK if run.quick else SIZES
+    boxes = []
+    for scenario in _NAMES:
+        if not any(plan.id.endswith(_NAMES[scenario]) for plan in plans):
+            continue
+        for rows in sizes:
+            run.say(f"building an outbox of {rows:,} rows, {scenario}")
+            path = run.folder / f"claim-{len(boxes)}.sqlite"
+            bulk(path, scenario, rows, doctype="Sale", body=BODY)
+            boxes.append(Box(scenario=scenario, rows=rows, store=SqliteStore(path)))
+    taken: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for turn in range(-1, ROUNDS_QUICK if run.quick else ROUNDS):
+        for box in boxes:
+            for step, seconds in steps_of(box.store, box.rows).items():
+                if turn >= 0:
+                    taken[_NAMES[box.scenario], step][box.rows].append(seconds * 1000)
+    for box in boxes:
+        box.store.close()
+        run.folder.joinpath(f"claim-{boxes.index(box)}.sqlite").unlink()
+    for plan in plans:
+        _, step, name = plan.id.split(".")
+        yield _figure(plan, {rows: Samples(tuple(values)) for rows, values in taken[name, step].items()})
 
 
-def measure(box: Box) -> dict[str, float]:
-    """Seconds that each step took, once; the box stands afterwards as before."""
-    store, taken = box.store, {}
-    with _timed(taken, "claim 200"), store.transaction():
+def _figure(plan: Plan, taken: dict[int, Samples]) -> Figure:
+    """Of the largest size, or against the smallest; the medians of all sizes beside it."""
+    beside: dict[str, Any] = {
+        f"ms_at_{rows:.0e}".replace("e+0", "e"): samples.median for rows, samples in taken.items()
+    }
+    small, large = taken[min(taken)], taken[max(taken)]
+    if plan.unit == "ms":
+        return plan.measured(large, **beside)
+    limit = plan.goal.number if plan.goal else None
+    return plan.measured(compared(large, small, at_most=limit), **beside)
+
+
+def steps_of(store: Store, rows: int) -> dict[str, float]:
+    """Seconds that each step took, once; the outbox stands afterwards as before. Raises RuntimeError for an outbox
+    that is not as it should be."""
+    taken: dict[str, float] = {}
+    with _Timed(taken, CLAIM), store.transaction():
         claimed = store.claim(store.due(store.now(), limit=BATCH, horizon=HORIZON), TOKEN)
     if len(claimed) != BATCH:
-        raise SystemExit(f"{box.scenario}, {box.rows} rows: only {len(claimed)} could be claimed")
-    ended = [move(request, Status.SYNCED, closed_at=WHEN) for request in claimed]
-    with _timed(taken, "acknowledge 200, a commit each"):
+        raise RuntimeError(f"only {len(claimed)} of {rows} rows could be claimed")
+    with store.transaction():
+        now = store.now()
+    ended = [move(request, Status.SYNCED, closed_at=now) for request in claimed]
+    with _Timed(taken, ACKNOWLEDGE):
         for request in ended:
             with store.transaction():
                 store.replace(request, token=TOKEN)
-    with _timed(taken, "counters"), store.transaction():
+    with _Timed(taken, COUNT), store.transaction():
         counters = store.counters()
-    if sum(counters.values()) != box.rows:
-        raise SystemExit(f"{box.scenario}, {box.rows} rows: the counters say {sum(counters.values())}")
-    with _timed(taken, "oldest open and next due"), store.transaction():
-        store.oldest_open()
-        store.next_due_at()
+    if sum(counters.values()) != rows:
+        raise RuntimeError(f"the counters say {sum(counters.values())} of {rows} rows")
     with store.transaction():
         for request in claimed:
             store.replace(
@@ -100,80 +134,7 @@ def measure(box: Box) -> dict[str, float]:
     return taken
 
 
-def main() -> None:
-    arguments = _arguments()
-    with tempfile.TemporaryDirectory(dir=arguments.dir) as folder:
-        boxes = []
-        for scenario in ("all ready", "99 % waiting"):
-            for rows in arguments.rows:
-                boxes.append(build(Path(folder, f"{len(boxes)}.sqlite"), scenario, rows))
-        for box in boxes:
-            measure(box)
-        samples: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-        for _ in range(arguments.rounds):
-            for box in boxes:
-                for step, seconds in measure(box).items():
-                    samples[box.scenario, step][box.rows].append(seconds * 1000)
-        for box in boxes:
-            box.store.close()
-    results = [
-        {
-            "outbox": scenario,
-            "step": step,
-            "median_ms": {str(rows): round(statistics.median(taken[rows]), 3) for rows in arguments.rows},
-            "ratio": {
-                str(rows): round(
-                    statistics.median(taken[rows]) / statistics.median(taken[arguments.rows[0]]), 2
-                )
-                for rows in arguments.rows
-            },
-        }
-        for (scenario, step), taken in samples.items()
-    ]
-    if arguments.json:
-        print(json.dumps({"rounds": arguments.rounds, "results": results}, indent=2))
-    else:
-        _print_table(arguments.rows, results)
-
-
-def _rows(scenario: str, rows: int) -> Iterator[dict[str, Any]]:
-    """Columns of `rows` requests, made from one template: encoding each anew would take minutes."""
-    ready = rows if scenario == "all ready" else max(BATCH, rows // 100)
-    ready_row = _columns(make_request("template", body=BODY, readiness=Readiness.READY))
-    held_row = {**ready_row, "status": Status.NEEDS_ATTENTION.value, "line": "held"}
-    waiting_row = {
-        **ready_row,
-        "status": Status.WAITING.value,
-        "line": "held",
-        "waits_for": _name(1),
-        "waits_why": "an earlier change of the same document",
-    }
-    for number in range(1, rows + 1):
-        if scenario != "all ready" and number <= rows - ready:
-            row = held_row if number == 1 else waiting_row
-        else:
-            row = {**ready_row, "line": f"line-{number}"}
-        yield {
-            **row,
-            "name": _name(number),
-            "idempotency_key": _name(number),
-            "seq": number,
-            "resource_id": f"SI-{number}",
-        }
-
-
-def _name(number: int) -> str:
-    """As long and as ordered as the keys of a real outbox."""
-    return f"0194f000-0000-7000-8000-{number:012x}"
-
-
-def _columns(request: Request) -> dict[str, Any]:
-    row = request_to_row(request)
-    times = json.loads(row["times"])
-    return {**row, "is_open": 1, "created_at": times["created_at"], "closed_at": None}
-
-
-class _timed:
+class _Timed:
     """Seconds that the block took, written under a name."""
 
     def __init__(self, taken: dict[str, float], step: str) -> None:
@@ -184,29 +145,3 @@ class _timed:
 
     def __exit__(self, *_: object) -> None:
         self._taken[self._step] = time.perf_counter() - self._begin
-
-
-def _print_table(sizes: list[int], results: list[dict[str, Any]]) -> None:
-    heads = [f"{rows:,}" for rows in sizes] + [f"× {rows:,}" for rows in sizes[1:]]
-    print(f"{'outbox':<14}{'step (median, ms)':<34}" + "".join(f"{head:>14}" for head in heads))
-    for result in results:
-        cells = [f"{result['median_ms'][str(rows)]:.2f}" for rows in sizes]
-        cells += [f"{result['ratio'][str(rows)]:.2f}" for rows in sizes[1:]]
-        print(f"{result['outbox']:<14}{result['step']:<34}" + "".join(f"{cell:>14}" for cell in cells))
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmark.claim", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument(
-        "--rows", type=int, nargs="+", default=[1_000, 1_000_000], help="sizes, smallest first"
-    )
-    parser.add_argument("--rounds", type=int, default=9, help="measurements of each step (default 9)")
-    parser.add_argument("--dir", type=Path, help="where the files are built (default: the temporary folder)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,24 +1,33 @@
 """What a three-way merge costs: a document of 24 KB, and child tables of several sizes.
 
-    python -m tests.benchmark.merge [--rows 250 500 1000] [--rounds 101] [--json]
-
 Both sides changed fields and rows, in different places and in one that clashes. Each site has its own owner and
-times on document and rows, as real ones do. Prints medians in milliseconds of this process's processor time, which
-the machine's other work touches least, and of the clock on the wall; for the tables, the ratio to the first size.
-One document with every row changed on both sides shows the dear case.
+times on document and rows, as real ones do. Milliseconds of this process's processor time, which the machine's other
+work touches least; one document with every row changed on both sides shows the dear case.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import statistics
 import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from erp_offline_sync.engine.merge import merge
 from erp_offline_sync.engine.model import FieldKind, Schema
 
+from .figure import Figure, Plan, Run, at_most
+from .measuring import compared, interleaved
+
+__all__ = ["PLANS", "measure"]
+
+DOCUMENT = Plan(
+    id="merge.document", title="three-way merge of a document of 24 kB", unit="ms", goal=at_most(0.5)
+)
+ROWS = Plan(id="merge.rows", title="three-way merge, 1,000 child rows", unit="ms", goal=at_most(10.0))
+GROWTH = Plan(id="merge.growth", title="three-way merge, 1,000 rows against 250", unit="×", goal=at_most(5.0))
+PLANS = (DOCUMENT, ROWS, GROWTH)
+FEW, MANY = 250, 1000
+ROUNDS, ROUNDS_QUICK = 101, 11
 DOCUMENT_BYTES = 24 * 1024
 KINDS = (FieldKind.TEXT, FieldKind.TEXT, FieldKind.NUMBER, FieldKind.NUMBER, FieldKind.DATE, FieldKind.NUMBER)
 FIELDS = {f"field_{number}": KINDS[number % len(KINDS)] for number in range(90)}
@@ -68,56 +77,42 @@ def case(base: Document, *, every_row: bool = False) -> Case:
     return base, local, server
 
 
-def main() -> None:
-    arguments = _arguments()
+def measure(run: Run, plans: Sequence[Plan]) -> Iterator[Figure]:
     rows = 1
     while len(json.dumps(document(rows))) < DOCUMENT_BYTES:
         rows += 1
-    whole = document(rows)
-    cases: dict[str, Case] = {
-        f"document of {len(json.dumps(whole)) / 1024:.0f} KB, {rows} rows": case(whole),
-        **{f"{size} rows": case(document(size)) for size in arguments.rows},
-        f"{arguments.rows[-1]} rows, all changed by both": case(document(arguments.rows[-1]), every_row=True),
+    cases = {
+        "document": case(document(rows)),
+        "few": case(document(FEW)),
+        "many": case(document(MANY)),
+        "all": case(document(MANY), every_row=True),
     }
-    samples: dict[str, tuple[list[float], list[float]]] = {}
-    clashes: dict[str, int] = {}
     for name, given in cases.items():
         result = merge(*given, SCHEMA)
         if not result.clashes or not (result.rows_here and result.rows_there):
-            raise SystemExit(f"{name}: the sides did not change what they should")
-        clashes[name] = len(result.clashes)
-        samples[name] = measure(given, arguments.rounds)
-    sizes = {f"{size} rows" for size in arguments.rows}
-    medians = {name: [statistics.median(each) for each in taken] for name, taken in samples.items()}
-    first = medians[f"{arguments.rows[0]} rows"][0]
-    results = [
-        {
-            "case": name,
-            "median_ms": round(processor, 3),
-            "wall_ms": round(wall, 3),
-            "ratio": round(processor / first, 2) if name in sizes else None,
-            "clashes": clashes[name],
-        }
-        for name, (processor, wall) in medians.items()
-    ]
-    if arguments.json:
-        print(json.dumps({"rounds": arguments.rounds, "results": results}, indent=2))
-        return
-    print(f"{'merge (medians)':<36}{'processor':>13}{'wall':>13}{'ratio':>9}")
-    for each in results:
-        ratio = f"× {each['ratio']:.2f}" if each["ratio"] is not None else ""
-        print(f"{each['case']:<36}{each['median_ms']:>10.3f} ms{each['wall_ms']:>10.3f} ms{ratio:>9}")
+            raise RuntimeError(f"{name}: the sides did not change what they should")
 
+    def arm(given: Case) -> Callable[[], float]:
+        def once() -> float:
+            began = time.process_time()
+            merge(*given, SCHEMA)
+            return (time.process_time() - began) * 1000
 
-def measure(given: Case, rounds: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of processor time and on the wall, by round; the first two rounds do not count."""
-    processor, wall = [], []
-    for _ in range(rounds + 2):
-        begin = time.process_time(), time.perf_counter()
-        merge(*given, SCHEMA)
-        processor.append((time.process_time() - begin[0]) * 1000)
-        wall.append((time.perf_counter() - begin[1]) * 1000)
-    return processor[2:], wall[2:]
+        return once
+
+    rounds = ROUNDS_QUICK if run.quick else ROUNDS
+    run.say(f"merging, {rounds} rounds")
+    taken = interleaved({name: arm(given) for name, given in cases.items()}, rounds, warm_up=2)
+    found = {
+        DOCUMENT: DOCUMENT.measured(taken["document"], rows=rows),
+        ROWS: ROWS.measured(taken["many"], ms_every_row_changed=taken["all"].median),
+        GROWTH: GROWTH.measured(
+            compared(taken["many"], taken["few"], at_most=5.0),
+            ms_250=taken["few"].median,
+            ms_1000=taken["many"].median,
+        ),
+    }
+    yield from (found[plan] for plan in plans)
 
 
 def _framework(name: str, idx: int) -> Document:
@@ -136,19 +131,3 @@ def _value(kind: FieldKind, text: str, number: float = 12.5) -> Any:
     if kind is FieldKind.NUMBER:
         return number
     return "2026-01-05" if kind is FieldKind.DATE else text
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmark.merge", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument(
-        "--rows", type=int, nargs="+", default=[250, 500, 1000], help="sizes of the table, smallest first"
-    )
-    parser.add_argument("--rounds", type=int, default=101, help="measurements of each case (default 101)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()

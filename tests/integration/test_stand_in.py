@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 import pytest
 import requests
 
+from erp_offline_sync.engine.model import Operation
+from erp_offline_sync.engine.push import PushRequest, item_text, packed, push_text
+from erp_offline_sync.engine.pushed import PUSH
 from erp_offline_sync.testing.shop import SHOP
 from erp_offline_sync.testing.stand_in import (
     API_KEY,
@@ -242,3 +246,43 @@ def test_lists_take_filters_in_every_form(filters: Any, found: list[str]) -> Non
 def test_an_unknown_field_or_doctype_is_no_list(central: StandInCentral) -> None:
     assert send(central, "GET", '/api/resource/ToDo?filters=[["nope","=",1]]').status_code == 417
     assert send(central, "GET", "/api/resource/Nope").status_code == 404
+
+
+def a_push(keys: range) -> bytes:
+    items = [
+        item_text(
+            PushRequest(
+                id=f"key-{key}",
+                number=key,
+                operation=Operation.CREATE,
+                doctype="ToDo",
+                values={"description": f"{key}"},
+            )
+        )
+        for key in keys
+    ]
+    return packed(
+        push_text(origin="branch", run=1, run_key="k", low_water=1, language=None, seconds=60.0, items=items)
+    )
+
+
+def test_pushes_are_written_at_once_and_each_request_once() -> None:
+    """Two that hold the same requests, and two that do not, by four writers with uneven times."""
+    with StandInCentral(
+        SHOP, companion=True, seconds_per_document=0.002, writers=4, uneven=0.5, seed=1
+    ) as central:
+        headers = {"Authorization": f"token {API_KEY}:{API_SECRET}", "Content-Type": "application/gzip"}
+
+        def push(keys: range) -> list[str]:
+            with requests.Session() as session:
+                session.trust_env = False
+                answer = session.post(central.url + PUSH, data=a_push(keys), headers=headers, timeout=30)
+            return [outcome["outcome"] for outcome in answer.json()["message"]["outcomes"]]
+
+        with ThreadPoolExecutor(4) as senders:
+            same, again, *others = senders.map(
+                push, [range(1, 21), range(1, 21), range(21, 41), range(41, 61)]
+            )
+        assert others == [["applied"] * 20] * 2
+        assert [sorted(pair) for pair in zip(same, again, strict=True)] == [["applied", "duplicate"]] * 20
+        assert len(central.documents("ToDo")) == 60
