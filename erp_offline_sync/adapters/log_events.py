@@ -20,7 +20,7 @@ class LogEvents:
         self._logger = logger
 
     def publish(self, event: str, payload: Json) -> None:
-        if event == OUTCOME:
+        if event == OUTCOME and self._logger.isEnabledFor(logging.INFO):
             pairs = (f"{key}={_word(value)}" for key, value in payload.items() if value is not None)
             self._logger.info("%s", " ".join(pairs))
 

@@ -9,7 +9,7 @@ Columns that a database adds for people or for its own indexes are its own affai
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -165,8 +165,8 @@ def request_to_row(request: Request) -> Row:
         "path": request.path,
         "body": canonical_json(request.body),
         "base": _json(request.base),
-        "links": canonical_json([[link.path, link.doctype, link.name, link.line] for link in request.links]),
-        "unique_values": canonical_json(request.unique),
+        "links": _text([[link.path, link.doctype, link.name, link.line] for link in request.links]),
+        "unique_values": _text(request.unique),
         "resource_version": request.resource_version,
         "repeatable": int(request.repeatable),
         "overwrite": int(request.overwrite),
@@ -200,7 +200,7 @@ def request_to_row(request: Request) -> Row:
         "carries": request.carries,
         "closed_by": request.closed_by,
         "reason": request.reason,
-        "history": canonical_json([_attempt_to_json(attempt) for attempt in request.history]),
+        "history": _text([_attempt_to_json(attempt) for attempt in request.history]),
         "times": _times(
             created_at=request.created_at,
             changed_at=request.changed_at,
@@ -279,7 +279,7 @@ def document_to_row(document: Document) -> Row:
         "central_name": document.central_name,
         "version": document.version,
         "base": _json(document.base),
-        "child_rows": canonical_json(document.rows),
+        "child_rows": _text(document.rows),
         "deleted": int(document.deleted),
         "live": document.id if document.deleted else LIVE,
         "times": _times(touched_at=document.touched_at),
@@ -369,8 +369,22 @@ def _json(value: Any) -> str | None:
     return None if value is None else canonical_json(value)
 
 
+def _text(value: list[Any] | Mapping[str, Any]) -> str:
+    """The canonical JSON; most lists and objects of a row are empty."""
+    if value:
+        return canonical_json(value)
+    return "[]" if isinstance(value, list) else "{}"
+
+
+_EMPTY: Mapping[str, Callable[[], Any]] = {"{}": dict, "[]": list}
+"""What most columns hold, made without a look by the parser."""
+
+
 def _parse(text: str | None) -> Any:
-    return json.loads(text) if text else None
+    if not text:
+        return None
+    empty = _EMPTY.get(text)
+    return json.loads(text) if empty is None else empty()
 
 
 def _list(text: str | None) -> list[Any]:

@@ -24,9 +24,13 @@ def uuid7(milliseconds: int, randomness: int) -> str:
     return str(UUID(int=milliseconds << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low))
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+# Made once: `json.dumps` would make one for each value.
+
+
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys, no spaces and no escapes but the necessary ones. Raises ValueError on NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def fingerprint(value: Any) -> str:

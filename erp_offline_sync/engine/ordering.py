@@ -46,7 +46,8 @@ class Placer:
     def place(self, request: Request) -> None:
         if request.line is None:
             request = self._into_line(request)
-        request = replace(request, links=tuple(self._resolved(link) for link in request.links))
+        if request.links:
+            request = replace(request, links=tuple(self._resolved(link) for link in request.links))
         targets = [
             line
             for line in dict.fromkeys(link.line for link in request.links)
@@ -77,30 +78,32 @@ class Placer:
     def document(self, doctype: str, local_name: str, *, line: str | None = None) -> Document:
         """The document of that name, made where it is not known yet."""
         known = self._store.document_named(doctype, local_name)
-        if known is None:
-            known = Document(id=line or self._ids.new_key(), doctype=doctype, local_name=local_name)
-            self._store.put_document(known)
-        return known
+        return known or self._put(
+            Document(id=line or self._ids.new_key(), doctype=doctype, local_name=local_name)
+        )
+
+    def _put(self, document: Document) -> Document:
+        self._store.put_document(document)
+        return document
 
     def _into_line(self, request: Request) -> Request:
         if request.resource_type is None:
             return request
         name = request.resource_id or request.id
         known = self._store.document_named(request.resource_type, name)
-        if request.operation is Operation.CREATE:
-            if known is not None and (known.linked or self._store.open_in_line(known.id, limit=1)):
-                # Another document had this name and vanished unseen: its line ends, this one is new.
-                self._store.put_document(replace(known, deleted=True))
-                known = None
-            document = known or self.document(request.resource_type, name, line=request.id)
-        else:
-            document = known or self.document(request.resource_type, name)
+        is_create = request.operation is Operation.CREATE
+        if is_create and known and (known.linked or self._store.open_in_line(known.id, limit=1)):
+            # Another document had this name and vanished unseen: its line ends, this one is new.
+            self._store.put_document(replace(known, deleted=True))
+            known = None
+        if known is None:
+            line = request.id if is_create else self._ids.new_key()
+            known = self._put(Document(id=line, doctype=request.resource_type, local_name=name))
         if request.operation is Operation.DELETE:
-            document = replace(document, deleted=True)
+            self._store.put_document(replace(known, deleted=True))
         elif request.operation is Operation.RENAME:
-            document = self._renamed(document, request)
-        self._store.put_document(document)
-        return replace(request, line=document.id)
+            self._store.put_document(self._renamed(known, request))
+        return replace(request, line=known.id)
 
     def _renamed(self, document: Document, request: Request) -> Document:
         new_name = str(request.body.get("new_name") or document.local_name)

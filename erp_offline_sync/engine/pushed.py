@@ -254,19 +254,25 @@ def shows_a_changed_past(result: PushResult) -> bool:
 def outcome_of(result: PushResult, operation: Operation) -> Outcome:
     """What the outcome of one request of a push means."""
     default, better = _OUTCOMES[result.outcome]
+    if default is Verdict.APPLIED:
+        return Outcome(
+            verdict=default,
+            document=result.document,
+            name=result.name,
+            version=result.version,
+            read_back=True,
+            status=200,
+        )
     if result.outcome is PushOutcome.CONFLICT:
         default = _CONFLICTS.get(operation, default)
     body = {"exc_type": result.exc_type, "_error_message": result.message}
     said = classify(Reply(status=result.status or 417, is_json=True, body=body), operation)
     verdict = said.verdict if result.exc_type and said.verdict in better else default
-    applied = verdict is Verdict.APPLIED
     return Outcome(
         verdict=verdict,
-        exc_type=None if applied else result.exc_type or _PAST_CHANGED.get(result.outcome),
-        message="" if applied else (result.message and said.message) or _message(result, said),
-        document=result.document if applied else None,
-        stands=None if applied else result.document,
-        name=result.name if applied else None,
+        exc_type=result.exc_type or _PAST_CHANGED.get(result.outcome),
+        message=(result.message and said.message) or _message(result, said),
+        stands=result.document,
         version=result.version,
         read_back=True,
         status=200,
