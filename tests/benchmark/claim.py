@@ -104,7 +104,7 @@ def _figure(plan: Plan, taken: dict[int, Samples]) -> Figure:
     if plan.unit == "ms":
         return plan.measured(large, **beside)
     limit = plan.goal.number if plan.goal else None
-    return plan.measured(compared(large, small, at_most=limit), **beside)
+    return plan.measured(compared(large, small, goal=limit), **beside)
 
 
 def steps_of(store: Store, rows: int) -> dict[str, float]:

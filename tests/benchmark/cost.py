@@ -104,7 +104,7 @@ def _growth(run: Run, large: Path, rows: int) -> Figure:
     goal = GROWTH.goal
     assert goal is not None
     return GROWTH.measured(
-        compared(samples["large"], samples["small"], at_most=goal.number),
+        compared(samples["large"], samples["small"], goal=goal.number),
         rows=rows,
         ms_small=samples["small"].median,
         ms_large=samples["large"].median,
@@ -164,7 +164,7 @@ def _memory(run: Run, large: Path, rows: int) -> Figure:
     goal = MEMORY.goal
     assert goal is not None
     return MEMORY.measured(
-        compared(samples["large"], samples["small"], at_most=goal.number),
+        compared(samples["large"], samples["small"], goal=goal.number),
         rows=rows,
         mb_small=samples["small"].median,
         mb_large=samples["large"].median,

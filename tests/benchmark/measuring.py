@@ -49,17 +49,17 @@ class Compared:
     refused: str | None = None
 
 
-def compared(one: Samples, other: Samples, *, at_most: float | None = None) -> Compared:
+def compared(one: Samples, other: Samples, *, goal: float | None = None) -> Compared:
     """The ratio of two arms that took turns: the median over the turns, with its spread.
 
-    Refused where the spread of either arm is larger than the difference of their medians. With `at_most` the question
-    is not which arm is larger but whether the first stays below so many times the other: refused then where the
-    spread of the ratio is larger than its distance to that limit. Raises ValueError for arms of different length.
+    Refused where the spread of either arm is larger than the difference of their medians. With `goal` the question is
+    not which arm is larger, they may be alike, but on which side of that number their ratio lies: refused then where
+    the spread of the ratio is larger than its distance to it. Raises ValueError for arms of different length.
     """
     turns = [first / second for first, second in zip(one.values, other.values, strict=True)]
     ratio = Samples(tuple(turns))
-    if at_most is not None:
-        difference, wide, of_what = abs(at_most - ratio.median), ratio.spread, "the distance to the goal"
+    if goal is not None:
+        difference, wide, of_what = abs(goal - ratio.median), ratio.spread, "the distance to the goal"
     else:
         difference, wide = abs(one.median - other.median), max(one.spread, other.spread)
         of_what = "the difference"

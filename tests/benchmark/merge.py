@@ -107,7 +107,7 @@ def measure(run: Run, plans: Sequence[Plan]) -> Iterator[Figure]:
         DOCUMENT: DOCUMENT.measured(taken["document"], rows=rows),
         ROWS: ROWS.measured(taken["many"], ms_every_row_changed=taken["all"].median),
         GROWTH: GROWTH.measured(
-            compared(taken["many"], taken["few"], at_most=5.0),
+            compared(taken["many"], taken["few"], goal=5.0),
             ms_250=taken["few"].median,
             ms_1000=taken["many"].median,
         ),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import claim, cost, drain, merge, returning, wire
+from . import claim, cost, drain, merge, returning, sites, wire
 from .figure import Topic
 
 __all__ = ["ALL"]
 
-ALL: tuple[Topic, ...] = (drain, cost, claim, merge, returning, wire)
+ALL: tuple[Topic, ...] = (drain, cost, claim, merge, returning, wire, sites)

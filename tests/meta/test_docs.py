@@ -45,6 +45,8 @@ from erp_offline_sync.testing.doubles import RecordedEvents, ports_around
 from erp_offline_sync.testing.memory_store import MemoryStore
 from erp_offline_sync.testing.model_central import ModelCentral
 from erp_offline_sync.testing.store_contract import make_request
+from tests.benchmark import topics
+from tests.benchmark.figure import Plan
 
 APP = ROOT / "erp_offline_sync"
 LAYOUT = {"Section Break", "Column Break", "Tab Break", "HTML"}
@@ -61,6 +63,7 @@ PAGES = [
     "architecture.md",
     "semantics.md",
     "testing.md",
+    "benchmark.md",
 ]
 
 
@@ -465,6 +468,24 @@ def test_each_tier_of_the_tests_is_described() -> None:
     tiers = {path.parent.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").glob("*/**/*.py")}
     told = page("testing.md")
     assert not {tier for tier in tiers if not told.names(f"tests/{tier}")}
+
+
+# Figures
+
+
+@pytest.mark.parametrize(
+    "plan", [plan for topic in topics.ALL for plan in topic.PLANS], ids=lambda plan: plan.id
+)
+def test_each_figure_is_explained(plan: Plan) -> None:
+    """By its id, or by one with `…` for what differs, in the section of its family."""
+    section = page("benchmark.md").section(plan.id.partition(".")[0])
+    assert any(re.fullmatch(re.escape(word).replace("…", ".*"), plan.id) for word in section.words)
+
+
+def test_each_option_of_the_benchmark_has_a_row() -> None:
+    text = page("benchmark.md").text
+    for option in ("--bench", "--json", "--only", "--quick", "--seed", "--dir", "--chart"):
+        assert f"| `{option}" in text
 
 
 # Links

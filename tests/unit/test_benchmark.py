@@ -110,8 +110,8 @@ def test_a_comparison_is_refused_whose_spread_is_larger_than_the_difference() ->
 def test_one_that_shall_be_no_larger_is_refused_where_the_spread_reaches_the_goal() -> None:
     close = samples(1.0, 1.02, 0.98), samples(1.0, 1.0, 1.0)
     assert compared(*close).value is None
-    assert compared(*close, at_most=1.2).value == pytest.approx(1.0)
-    assert compared(*close, at_most=1.005).refused is not None
+    assert compared(*close, goal=1.2).value == pytest.approx(1.0)
+    assert compared(*close, goal=1.005).refused is not None
 
 
 def test_arms_of_different_length_are_no_comparison() -> None:

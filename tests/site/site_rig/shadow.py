@@ -319,13 +319,15 @@ class Shadow:
             ]
             add("mariadb", argv, lambda _, port=port: services.answers_tcp(port))
 
-    def _define_site_services(self, plan: tuple[SitePlan, ...]) -> None:
+    def _define_site_services(self, plan: tuple[SitePlan, ...], web_workers: int) -> None:
         """The web servers, one a site, the worker, the scheduler, and what a browser needs beside them."""
         frappe = [str(self.bench.python), "-m", "frappe.utils.bench_helper", "frappe"]
         for site in plan:
             port = self.ports[site.role]
-            argv = [str(self.bench.python), "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1"]
+            argv = [str(self.bench.python), "-m", "gunicorn", "--bind", f"127.0.0.1:{port}"]
             argv += [
+                "--workers",
+                str(web_workers),
                 "--threads",
                 "4",
                 "--worker-class",
@@ -429,12 +431,12 @@ class Shadow:
             self._run(argv, log="mariadb-install", text=statements)
             self._database_mark.touch()
 
-    def ensure_sites(self, plan: tuple[SitePlan, ...]) -> dict[str, Any]:
+    def ensure_sites(self, plan: tuple[SitePlan, ...], *, web_workers: int = 1) -> dict[str, Any]:
         """Make, complete or migrate the sites; answers what tests need to know of each, by role."""
         with ThreadPoolExecutor(len(plan)) as pool:
             records = list(pool.map(self._ensure_site, plan))
         services.redis_command(self.ports["redis_queue"], "FLUSHALL")
-        self._define_site_services(plan)
+        self._define_site_services(plan, web_workers)
         return {
             site.role: {
                 "name": site.name,
@@ -551,6 +553,14 @@ class Shadow:
         """pytest's exit code, and `{"outcomes": {node id: passed|failed|skipped}}`."""
         report = self.folder / "report.json"
         report.unlink(missing_ok=True)
+        argv = ["site_rig.inside", f"--rootdir={self.copy}", "-c", str(self.copy / "pyproject.toml")]
+        argv += ["-o", f"cache_dir={self.folder / 'pytest_cache'}", *arguments]
+        code = self.run_module(sites, argv, report=report)
+        outcomes = json.loads(report.read_text()) if report.exists() else {"outcomes": {}}
+        return code, dict(outcomes)
+
+    def run_module(self, sites: Mapping[str, Any], argv: list[str], *, report: Path) -> int:
+        """A module and its arguments, run by the bench's Python with the rig at hand (`client.Rig`); its exit code."""
         facts = {
             "bench": str(self.bench.path),
             "frappe": self.bench.frappe,
@@ -568,15 +578,8 @@ class Shadow:
         rig = self.folder / "rig.json"
         _write_private(rig, facts)
         with self.services.serve_control() as control:
-            argv = [str(self.bench.python), "-m", "site_rig.inside", f"--rootdir={self.copy}"]
-            argv += [
-                "-c",
-                str(self.copy / "pyproject.toml"),
-                "-o",
-                f"cache_dir={self.folder / 'pytest_cache'}",
-            ]
             child = subprocess.Popen(
-                [*argv, *arguments],
+                [str(self.bench.python), "-m", *argv],
                 env={**self.env, "SITE_RIG": str(rig), "SITE_RIG_CONTROL": str(control)},
                 cwd=self.sites,
                 pass_fds=[control],
@@ -585,7 +588,7 @@ class Shadow:
             noted = services.pid_file(self.pids, "pytest")
             services.note_pid(noted, child.pid)
             try:
-                code = child.wait()
+                return child.wait()
             except BaseException:
                 child.terminate()
                 try:
@@ -595,8 +598,6 @@ class Shadow:
                 raise
             finally:
                 noted.unlink(missing_ok=True)
-        outcomes = json.loads(report.read_text()) if report.exists() else {"outcomes": {}}
-        return code, dict(outcomes)
 
 
 class _Anew(Exception):
