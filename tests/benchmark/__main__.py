@@ -16,7 +16,7 @@ from pathlib import Path
 
 from . import chart, topics
 from .figure import BENCH, Figure, Plan, Run, Topic
-from .report import machine, report, table, versions
+from .report import machine, merged, paged, report, table, versions
 
 SEED = 1
 
@@ -48,8 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         figures = list(measured(run, topics.ALL, wanted))
     about["seconds"] = round(time.monotonic() - began)
     told = report(figures, **about)
+    if arguments.add:
+        told = merged(told, json.loads(arguments.add.read_text(encoding="utf-8")))
     if arguments.chart:
         arguments.chart.write_text(chart.chart(told), encoding="utf-8")
+    if arguments.page:
+        page = arguments.page.read_text(encoding="utf-8")
+        arguments.page.write_text(paged(page, told), encoding="utf-8")
     print(json.dumps(told, indent=1) if arguments.json else table(figures))
     return 0
 
@@ -103,6 +108,15 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--chart", type=Path, metavar="FILE", help="write the figures as an SVG chart as well"
+    )
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="write them as a table into this Markdown page"
+    )
+    parser.add_argument(
+        "--add",
+        type=Path,
+        metavar="FILE",
+        help="what --json printed earlier: its figures where this run has none",
     )
     return parser.parse_args(argv)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from erp_offline_sync import bootstrap
+from erp_offline_sync.adapters.lane_threads import LaneThreads
 from erp_offline_sync.bootstrap import Assembled
 from erp_offline_sync.engine.events import OUTCOME
 from erp_offline_sync.engine.model import Json
@@ -141,7 +142,8 @@ class _Enough:
 def _echoing(path: Path, documents: int) -> tuple[Assembled, EchoCentral, _Enough]:
     enough, central = _Enough(documents), EchoCentral()
     bare = bootstrap.standalone({}, path=path, on_event=enough.hear, control=enough, connected=False)
-    ports = replace(bare.ports, central=central)
+    flights = LaneThreads(lambda: central, bare.ports.clock)
+    ports = replace(bare.ports, central=central, flights=flights)
     return Assembled(engine=SyncEngine(ports, holder="benchmark"), ports=ports), central, enough
 
 

@@ -55,7 +55,7 @@ def main(order: dict[str, Any]) -> int:
                         keep(figure)
                         known.add(figure.plan.id)
                 except Exception as error:
-                    why = f"{type(error).__name__}: {str(error)[:300]}"
+                    why = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
                     say(f"{plans[0].id} and what follows of its kind: {why}")
                     for plan in plans:
                         if plan.id not in known:

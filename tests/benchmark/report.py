@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import erp_offline_sync
 
 from .figure import Figure
 
-__all__ = ["machine", "report", "table", "versions"]
+__all__ = ["machine", "merged", "paged", "report", "table", "versions"]
 
+_BEGIN, _END = "<!-- measured -->", "<!-- until here -->"
 _PACKAGES = ("requests", "urllib3", "frappe-client")
 _HEADS = ("figure", "", "measured", "spread", "goal", "")
 
@@ -58,6 +59,46 @@ def versions() -> dict[str, str]:
 def report(figures: Sequence[Figure], **about: Any) -> dict[str, Any]:
     """One object; `about`: machine, versions, seed, quick …"""
     return {**about, "figures": [figure.to_json() for figure in figures]}
+
+
+def merged(told: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """The report with the figures of an earlier one where it has none of its own: measured in parts."""
+    found = {figure["id"]: figure for figure in earlier["figures"]}
+    for figure in told["figures"]:
+        if figure["value"] is not None or figure.get("refused") or figure["id"] not in found:
+            found[figure["id"]] = figure
+    return {**told, "figures": list(found.values())}
+
+
+def paged(page: str, told: Mapping[str, Any]) -> str:
+    """The page with the figures of the report as a table between its two marks. Raises ValueError without them."""
+    before, begin, rest = page.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not end:
+        raise ValueError(f"the page has no {_BEGIN} … {_END}")
+    machine = told["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+    lines = [
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}; load "
+        f"{machine['load_before']} before it began. {versions}. Seed {told['seed']}.",
+        "",
+        "| figure | measured | spread | goal | |",
+        "|---|---|---|---|---|",
+    ]
+    for figure in told["figures"]:
+        value, spread = _number(figure["value"], figure["unit"]), _number(figure["spread"], "")
+        lines.append(
+            f"| `{figure['id']}` {figure['title']} | {value} | {spread} | {figure['goal'] or ''} | {_said(figure)} |"
+        )
+    return before + begin + "\n\n" + "\n".join(lines) + "\n\n" + end + after
+
+
+def _said(figure: Mapping[str, Any]) -> str:
+    if figure.get("needs"):
+        return f"needs a {figure['needs']}"
+    if figure.get("refused"):
+        return f"refused: {figure['refused']}"
+    return {None: "", True: "reached", False: "**not reached**"}[figure["met"]]
 
 
 def table(figures: Sequence[Figure]) -> str:

@@ -484,7 +484,7 @@ def test_each_figure_is_explained(plan: Plan) -> None:
 
 def test_each_option_of_the_benchmark_has_a_row() -> None:
     text = page("benchmark.md").text
-    for option in ("--bench", "--json", "--only", "--quick", "--seed", "--dir", "--chart"):
+    for option in ("--bench", "--json", "--only", "--quick", "--seed", "--dir", "--chart", "--page", "--add"):
         assert f"| `{option}" in text
 
 

@@ -16,7 +16,7 @@ from tests.benchmark.__main__ import main, measured
 from tests.benchmark.chart import chart
 from tests.benchmark.figure import BENCH, Figure, Plan, Run, at_least, at_most
 from tests.benchmark.measuring import Samples, compared, interleaved, percentile
-from tests.benchmark.report import machine, report, table, versions
+from tests.benchmark.report import machine, merged, paged, report, table, versions
 
 FAST = Plan(id="a.fast", title="how fast", unit="ms", goal=at_most(2.0))
 TIMES = Plan(id="a.times", title="how many times", unit="×", goal=at_least(4.0))
@@ -210,6 +210,31 @@ def test_the_table_has_a_line_for_each_figure_and_says_what_is_not_reached() -> 
         "refused",
         "needs a bench",
     ]
+
+
+def test_parts_that_were_measured_one_by_one_make_one_report() -> None:
+    earlier = report([FAST.measured(samples(1.0)), TIMES.measured(samples(5.0))], seed=1)
+    later = report([FAST.measured(samples(3.0)), SITE.unmeasured()], seed=2)
+    told = merged(later, earlier)
+    assert told["seed"] == 2
+    assert [(figure["id"], figure["value"]) for figure in told["figures"]] == [
+        ("a.fast", 3.0),
+        ("a.times", 5.0),
+        ("b.site", None),
+    ]
+    assert merged(report([TIMES.unmeasured()], seed=3), earlier)["figures"][1]["value"] == 5.0
+
+
+def test_the_table_of_a_page_is_replaced_and_the_rest_stays() -> None:
+    told = report([FAST.measured(samples(1.0)), SITE.unmeasured()], machine=machine(), versions={}, seed=1)
+    once = paged("before <!-- measured --> old <!-- until here --> after", told)
+    assert once.startswith("before <!-- measured -->")
+    assert once.endswith("<!-- until here --> after")
+    assert "| `a.fast` how fast | 1 ms | 0 | <= 2 | reached |" in once.splitlines()
+    assert "old" not in once
+    assert paged(once, told) == once
+    with pytest.raises(ValueError, match="no <!-- measured"):
+        paged("a page", told)
 
 
 def test_the_chart_is_xml_with_a_bar_for_each_value() -> None:
