@@ -33,6 +33,8 @@ _CANDIDATES_SHOWN = 5
 _LOOKED_AT = 100
 """Doubts that are looked at for creates that were lost at the same time."""
 _FAR_BACK = timedelta(days=1)
+_CLOCKS_APART = timedelta(minutes=10)
+"""A backup may come back on a machine whose clock differs from the one on which its requests were saved."""
 
 
 class Doubts:
@@ -149,6 +151,7 @@ class Doubts:
         # Where the clock was set back meanwhile, nobody knows when it was sent.
         sent_at = request.sent_at or now - _FAR_BACK
         since = sent_at if sent_at <= now else now - _FAR_BACK
+        since -= _CLOCKS_APART if request.unsure else timedelta()
         return self._lookup.created_since(str(request.resource_type), since)
 
     def _delete(self, request: Request) -> Result:

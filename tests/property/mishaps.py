@@ -89,13 +89,15 @@ class Mishaps:
 
     def jump(self) -> None:
         """A wall clock is set back or forward, here or there; when a request was sent that is in doubt could not be
-        told any more."""
+        told any more, nor by more than minutes when one of a backup may have been."""
         if any(request.status in (Status.IN_DOUBT, Status.IN_FLIGHT) for request in self.open_requests()):
             return
         seconds = self.rng.choice((-3600, -86_400, -5, 3600, 86_400))
         if self.rng.random() < 0.5:
             self.faults["clock set here"] += 1
             self.clock.jump(seconds)
+            if abs(seconds) > 60:
+                self.backup = None
         elif not self.central.awaited:
             self.faults["clock set at the central"] += 1
             self.ahead_there += seconds

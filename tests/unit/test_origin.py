@@ -266,6 +266,18 @@ def test_a_create_that_was_sent_days_before_the_backup_was_restored_is_found(bra
     assert len(branch.names_there("Customer")) == 2
 
 
+def test_a_create_is_found_though_the_backup_came_back_under_another_clock(branch: Branch) -> None:
+    """By this machine's clock it was saved only after the central had made it."""
+    branch.synced("Customer", "C-0", city="Oslo")
+    sent_meanwhile(branch, "Customer", city="Rome")
+    branch.later(300)
+    request = branch.create("Customer", "C-1", city="Rome")
+    restored(branch)
+    branch.run()
+    assert branch.status(request) is Status.SYNCED
+    assert len(branch.names_there("Customer")) == 2
+
+
 def test_what_was_not_sent_after_the_backup_goes_once_it_was_looked_up(branch: Branch) -> None:
     branch.synced("Customer", "C-0")
     create = branch.create("Customer", "C-1", city="Rome")
