@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from .booking import with_note
 from .breaker import Breaker
+from .classify import Verdict
 from .coalesce import certainly_had_no_effect
 from .errors import InvalidRequest, NotAllowed, NotFound, TakesAlong
 from .line import BREAKER, kept_breaker
@@ -37,6 +38,7 @@ __all__ = [
 
 _RETRYABLE = frozenset({Status.NEEDS_ATTENTION, Status.RETRY, Status.PENDING, Status.WAITING})
 _DISCARDABLE = _RETRYABLE | {Status.CONFLICT}
+_GOES_AGAIN = frozenset({Status.PENDING, Status.WAITING, Status.RETRY})
 _PURGED_AT_ONCE = 500
 _ALL = 1_000_000
 _CANCELLED = 2
@@ -99,6 +101,10 @@ def discard(ports: Ports, request_id: str, *, reason: str, by: str, take_along: 
         request = _get(store, request_id)
         if request.status not in _DISCARDABLE:
             raise NotAllowed(f"A request that is {request.status.value} cannot be discarded.")
+        if _may_have_arrived(request):
+            raise NotAllowed(
+                "It was sent and may have arrived: it cannot be discarded before the central answers."
+            )
         in_line = store.open_in_line(request.line, limit=_ALL) if request.line else []
         later = sorted((other for other in in_line if other.seq > request.seq), key=lambda other: other.seq)
         if later and not take_along:
@@ -112,6 +118,14 @@ def discard(ports: Ports, request_id: str, *, reason: str, by: str, take_along: 
         if conflict is not None and not store.open_in_line(conflict.line, limit=1):
             store.put_conflict(_closed(conflict, by, f"discarded: {reason}", now))
     return [each.id for each in [request, *later]]
+
+
+def _may_have_arrived(request: Request) -> bool:
+    """Whether it waits to be sent again though nothing ever said that its send had no effect."""
+    if request.status not in _GOES_AGAIN or request.refused or not request.sends:
+        return False
+    last = request.history[-1].event if request.history else None
+    return request.sends > 1 or last != Verdict.NOT_NOW.value
 
 
 def discard_all(ports: Ports, *, reason: str, by: str) -> int:

@@ -238,8 +238,10 @@ class Batches:
 
     def _one(self, request: Request, outcome: Outcome) -> Delivered:
         self._renew()
-        if outcome.verdict is not Verdict.APPLIED and self._may_be_under_way(request):
-            # An earlier push of it: the same key is safe then, and another one is not.
+        said = not outcome.effect_unknown and outcome.verdict is not Verdict.APPLIED
+        if said and self._may_be_under_way(request):
+            # An earlier push of it: the same key is safe then, and another one is not. Its receipt tells as long as
+            # nothing else was said.
             request = replace(request, may_have_arrived=True)
         try:
             result = self._answers.record(request, outcome)

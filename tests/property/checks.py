@@ -126,6 +126,8 @@ def _g4_receipts_are_applied_requests(world: World) -> Iterator[str]:
         request = world.store.by_key(key) or world.ended.get(world.key_owner[key])
         if request is None or request.key != key or world.queued[request.id] in world.cut:
             continue
+        if request.id in world.judged:
+            continue
         if request.status is not Status.SYNCED:
             yield f"G4: {request.id} left a receipt and is {request.status.value}"
     pushed_only = central.pushed_keys - central.plain_keys - central.companion.uncertain

@@ -107,6 +107,8 @@ class People:
                 uid = self.queued.get(each)
                 if uid is not None:
                     self.cut.add(uid)
+                elif request.status is Status.NEEDS_ATTENTION:
+                    self.judged.add(each)
 
         self._allowed(act)
 

@@ -91,6 +91,8 @@ class World(Saves, Mishaps, People, Backups):
         self.gone: dict[Key, int] = {}
         self.cut: set[int] = set()
         """Documents that a person or a skip left unequal on purpose."""
+        self.judged: set[str] = set()
+        """Calls that a person was asked about, looked for at the central and ended."""
         self.lost: set[int] = set()
         """Documents that one side may know otherwise since it was restored."""
         self.renamed_back: set[int] = set()

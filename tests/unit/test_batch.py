@@ -27,6 +27,7 @@ from erp_offline_sync.engine import actions
 from erp_offline_sync.engine.batch import BATCHING
 from erp_offline_sync.engine.companion import COMPANION, Companion
 from erp_offline_sync.engine.config import Config
+from erp_offline_sync.engine.errors import NotAllowed
 from erp_offline_sync.engine.model import Link, Operation, Reply, Status
 from erp_offline_sync.engine.origin import SET_BACK
 from erp_offline_sync.engine.push import LIMITS, PushRequest
@@ -663,6 +664,41 @@ def test_what_a_push_may_still_bring_is_not_mended_under_another_key(branch: Bra
         drain(branch, 4)
     assert len(branch.names_there("Customer")) == 1
     branch.assert_equal("Customer", "C-1")
+
+
+@pytest.mark.parametrize("applies", [True, False])
+def test_a_call_that_was_not_answered_twice_is_settled_by_its_receipt(branch: Branch, applies: bool) -> None:
+    """Both pushes were under one key: nobody has to look whether it had its effect."""
+    call = branch.call()
+    branch.answer(page(200))
+    branch.answer(LOST, applies=applies)
+    branch.run()
+    drain(branch, 2)
+    assert branch.status(call) is Status.SYNCED
+    assert [effect[1] for effect in branch.central.effects] == ["call"]
+
+
+def test_what_a_push_may_still_bring_is_not_discarded(branch: Branch) -> None:
+    """Discarded, it would be at the central all the same."""
+    call = branch.call()
+    branch.central.faults.append(Fault(LOST, late=100))
+    branch.answer(refused(429, "RateLimitExceededError"))
+    branch.run()
+    assert branch.status(call) is Status.PENDING
+    with pytest.raises(NotAllowed, match="may have arrived"):
+        actions.discard(branch.ports, call, reason="not wanted", by="ann")
+    branch.later(120)
+    branch.run()
+    assert branch.status(call) is Status.SYNCED
+
+
+def test_what_was_answered_with_not_now_alone_may_be_discarded(branch: Branch) -> None:
+    branch.central.has_companion = False
+    call = branch.call()
+    branch.answer(refused(429, "RateLimitExceededError"))
+    branch.run()
+    assert branch.get(call).sends == 1
+    assert actions.discard(branch.ports, call, reason="not wanted", by="ann") == [call]
 
 
 def test_what_no_push_brought_goes_by_plain_rest_once_it_was_looked_up(branch: Branch) -> None:
