@@ -17,6 +17,7 @@ from erp_offline_sync import bootstrap, field_levels, permissions, settings, tas
 from erp_offline_sync.adapters.frappe_store import FrappeStore
 from erp_offline_sync.adapters.hook_resolvers import keep_hook, kept_hooks, remove_hook
 from erp_offline_sync.adapters.system_clock import SystemIds
+from erp_offline_sync.conflicts import deciding
 from erp_offline_sync.doctor import connection_checks, site_checks
 from erp_offline_sync.endpoints import needs_all_parameters
 from erp_offline_sync.engine import actions, metrics, status
@@ -198,13 +199,15 @@ def resolve_conflict(
     """Decide a conflict: local_wins, server_wins, merge, manual or skip. Of a merge, `choices` names a side ("local" or
     "server") for what clashes, `values` what is to stand whatever both sides have; manual needs them."""
     _readers_only()
-    _conflict_to_decide_on(conflict_id)
+    conflict = _conflict_to_decide_on(conflict_id)
     chosen_values, sides = _object(values), _object(choices)
     try:
         chosen = Resolution(resolution)
     except ValueError:
         allowed = ", ".join(choice.value for choice in Resolution)
         frappe.throw(_("{0} is not a resolution. There are: {1}.").format(resolution, allowed))
+    if conflict.pending and (why := deciding.refusal(conflict, chosen, sides, chosen_values)):
+        frappe.throw(why, title=_("Offline sync"))
     assembled = _told(bootstrap.site, connected=False)
     resolved = _told(
         assembled.engine.resolutions.apply,
@@ -224,7 +227,9 @@ def resolve_conflict(
 def undo_conflict(conflict_id: str) -> dict[str, Any]:
     """Take a decision back, while nothing of it was sent and the document is unchanged since."""
     _readers_only()
-    _conflict_to_decide_on(conflict_id)
+    conflict = _conflict_to_decide_on(conflict_id)
+    if not conflict.pending and (why := deciding.refusal(conflict, conflict.resolution, {}, {})):
+        frappe.throw(why, title=_("Offline sync"))
     assembled = _told(bootstrap.site, connected=False)
     again = _told(assembled.engine.resolutions.undo, conflict_id, by=frappe.session.user)
     return _shown(conflict_data(again))
@@ -245,6 +250,7 @@ def _conflict_to_decide_on(conflict_id):
     if conflict is None:
         frappe.throw(_("There is no conflict {0}.").format(conflict_id), frappe.DoesNotExistError)
     _may_decide_on(conflict.resource_type, conflict.resource_id)
+    return conflict
 
 
 @frappe.whitelist(methods=["POST"])

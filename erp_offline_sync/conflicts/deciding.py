@@ -8,7 +8,7 @@ import frappe
 from frappe import _
 
 from erp_offline_sync import bootstrap, permissions, wakeup
-from erp_offline_sync.conflicts import reading, words
+from erp_offline_sync.conflicts import reading, words, written
 from erp_offline_sync.conflicts.view import View
 from erp_offline_sync.engine.errors import AlreadyDecided, OfflineSyncError
 from erp_offline_sync.engine.model import Resolution
@@ -36,7 +36,7 @@ def decided(name, resolution, choices, values, server_version):
     if server_version and server_version != conflict.server_version:
         message = _("It was changed at the central again. Look at it once more.")
         return _answer(MOVED, name, message)
-    if why := beyond(conflict, resolution, choices, values):
+    if why := refusal(conflict, resolution, choices, values):
         return _answer(REFUSED, name, why)
     try:
         _site().engine.resolutions.apply(
@@ -70,7 +70,9 @@ def decided_many(names, resolution):
 
 def undone(name):
     """`{"status": "undone" or "refused", "message", "conflict"}`."""
-    writable(name)
+    conflict = writable(name)
+    if not conflict.pending and (why := refusal(conflict, conflict.resolution, {}, {})):
+        return _answer(REFUSED, name, why)
     try:
         _site().engine.resolutions.undo(name, by=frappe.session.user)
     except OfflineSyncError as refused:
@@ -95,15 +97,19 @@ def given(choices, values):
     return {"choices": choices or None, "values": values or None}
 
 
-def beyond(conflict, resolution, choices, values):
-    """Why this person may not decide it so: fields of a permission level that they may not write. None where they
-    may. A decision writes what differs, as its own user, and Frappe would leave those fields out without a word."""
+def refusal(conflict, resolution, choices, values):
+    """Why this person may not decide it so, None where they may: fields of a permission level that they may not
+    write, or what can be no value. A decision writes what differs, as its own user, and Frappe would leave those
+    fields out without a word."""
     if resolution is Resolution.SKIP:
         return None
     view = View(conflict.resource_type)
     labels = view.beyond_writing(compare(reading.merged_of(conflict)))
-    labels += [view.label_of_key(key) for key in (*choices, *values) if not view.changes_key(key)]
-    return words.not_yours(labels) if labels else None
+    keys = [*choices, *values, *(key for key, _cell in written.cells_of(values))]
+    labels += [view.label_of_key(key) for key in keys if not view.changes_key(key)]
+    if labels:
+        return words.not_yours(labels)
+    return " ".join(dict.fromkeys(written.nonsense(view, values))) or None
 
 
 def _answer(status, name, message=None):

@@ -31,7 +31,7 @@ def previewed(name, resolution, choices, values, server_version):
     }
     if not conflict.pending:
         return {**answer, "problems": [_problem(words.decided_by(reading.row_of(name)))]}
-    if why := deciding.beyond(conflict, resolution, choices, values):
+    if why := deciding.refusal(conflict, resolution, choices, values):
         return {**answer, "problems": [_problem(why)]}
     try:
         shown = rehearse(

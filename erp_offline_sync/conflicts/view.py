@@ -53,10 +53,19 @@ class View:
 
     def _all_of(self, key, may):
         match = _KEY.fullmatch(key or WHOLE)
-        if match is None or match["field"] in (WHOLE, "docstatus"):
+        if match is None or match["field"] in (WHOLE, "docstatus", "name"):
             return True
         column = match["column"]
         return may(match["field"]) and (not column or may(column, match["field"]))
+
+    def fieldtype_of_key(self, key):
+        """None where the document type has no such field; of a row as a whole too."""
+        match = _KEY.fullmatch(key)
+        if match is None or (match["row"] and not match["column"]):
+            return None
+        table = match["field"] if match["column"] else None
+        df = self._field(match["column"] or match["field"], table)
+        return df and df.fieldtype
 
     def label(self, name, table=None):
         return self._labelled(name, table)["label"]
@@ -119,7 +128,7 @@ class View:
                 }
                 for name in columns
             ],
-            "rows": [self._row(view.key, row, columns) for row in view.rows],
+            "rows": [self._row(view, row, columns) for row in view.rows],
         }
 
     def _columns(self, rows):
@@ -134,6 +143,7 @@ class View:
         )
 
     def _row(self, table, view, columns):
+        every = (view.base, view.local, view.server)
         sides = {
             side: values and {name: values[name] for name in columns if name in values}
             for side, values in (
@@ -149,6 +159,8 @@ class View:
             "state": view.state.value,
             **sides,
             "clashes": [name for name in view.clashes if name in columns],
+            # A value is written into a row by its name.
+            "named": not table.whole and any(side and str(side.get("name")) == view.row for side in every),
         }
 
     def seen_value(self, key, value):

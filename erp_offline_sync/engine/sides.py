@@ -135,14 +135,15 @@ def result_of(
 ) -> dict[str, Any]:
     """What both sides are to have: the merge with these choices, and over it these values.
 
-    `values`: {field, or `table[row].field`: value}. Raises InvalidRequest with what clashes and was not chosen, or
-    for what is no synced field or row.
+    `values`: {field, or `table[row].field`: value}, rows as the merge names them. Raises InvalidRequest with what
+    clashes and was not chosen, or for what is no synced field or row.
     """
     fields = {key: _known_key(key, sides.schema) for key in values}
     # A value that is given is a choice that is made.
     given = {clash.key: Side.LOCAL for clash in merged.clashes if _covers(clash.key, fields)}
     result = resolve(merged, {**given, **choices}, rest) or {}
-    result = _renamed_rows(result, _paired(merged))
+    paired = _paired(merged)
+    result = _renamed_rows(result, paired)
     for key, value in sorted(values.items(), key=lambda each: "[" in each[0]):
         field, row, column = fields[key]
         if row is None:
@@ -151,7 +152,7 @@ def result_of(
             result[field] = value
             continue
         rows = [dict(each) for each in result.get(field) or ()]
-        found = [each for each in rows if str(each.get("name")) == row]
+        found = [each for each in rows if str(each.get("name")) == paired.get(row, row)]
         if not found:
             raise InvalidRequest(f"{field} has no row {row}.")
         found[0][str(column)] = value

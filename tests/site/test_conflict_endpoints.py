@@ -418,6 +418,132 @@ def test_a_preview_names_what_this_site_would_refuse(branch, central, clashing, 
     assert (told["server_moved"], told["here"], told["there"]) == (True, [], [])
 
 
+@pytest.fixture
+def sale_in_conflict(branch, central, manual):
+    """A sale of whose two rows both sites changed the first; (sale, conflict, names of its rows here)."""
+    for code in ("TEA", "RICE"):
+        branch.insert({"doctype": "Shop Item", "item_code": code, "item_name": code})
+    customer = branch.insert({"doctype": "Shop Customer", "customer_name": "Asha"})["name"]
+    rows = [{"item": "TEA", "qty": 1, "rate": 2}, {"item": "RICE", "qty": 1, "rate": 2}]
+    sale = branch.insert({"doctype": "Shop Sale", "customer": customer, "items": rows})
+    branch.sync()
+    (there,) = central.documents("Shop Sale")
+    theirs = central.get("Shop Sale", there["name"])["items"]
+    conflict = differ(
+        branch,
+        central,
+        "Shop Sale",
+        {"items": [{**sale["items"][0], "qty": 5}, {**sale["items"][1], "rate": 3}]},
+        {"items": [{**theirs[0], "qty": 9}, theirs[1]]},
+    )
+    return sale["name"], conflict, [row["name"] for row in sale["items"]]
+
+
+def test_single_fields_of_rows_are_written_by_hand(branch, central, sale_in_conflict, clerk):
+    sale, conflict, (tea, rice) = sale_in_conflict
+    (table,) = ask(clerk, "get_conflict", name=conflict)["tables"]
+    assert [row["named"] for row in table["rows"]] == [True, True]
+    values = {f"items[{tea}].qty": 7, f"items[{rice}].rate": 2.5}
+    told = ask(clerk, "preview", name=conflict, resolution="manual", values=values)
+    assert told["problems"] == []
+    assert changes(told["here"]) == {f"items[{tea}].qty": (5, 7), f"items[{rice}].rate": (3, 2.5)}
+    assert {each["label"] for each in told["here"]} == {"Items: Qty", "Items: Rate"}
+    told = ask(clerk, "decide", name=conflict, resolution="manual", values=values)
+    assert told["status"] == "decided", told
+    branch.sync()
+    (there,) = central.documents("Shop Sale")
+    for document in (branch.get("Shop Sale", sale), central.get("Shop Sale", there["name"])):
+        assert [(row["qty"], row["rate"]) for row in document["items"]] == [(7, 2), (1, 2.5)]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("qty", "many"), ("qty", {"a": 1}), ("qty", [1]), ("qty", True), ("item", {"a": 1}), ("item", [[1]])],
+)
+def test_what_can_be_no_value_of_a_field_is_refused_with_words(
+    column, value, branch, sale_in_conflict, clerk
+):
+    _, conflict, (tea, _) = sale_in_conflict
+    label = {"qty": "Qty", "item": "Item"}[column]
+    for values in ({f"items[{tea}].{column}": value}, {"items": [{"name": tea, column: value}]}):
+        told = ask(clerk, "preview", name=conflict, resolution="manual", values=values)
+        assert [each["message"] for each in told["problems"]] == [f"Items: {label} cannot have this value."]
+        told = ask(clerk, "decide", name=conflict, resolution="manual", values=values)
+        assert (told["status"], told["message"]) == ("refused", f"Items: {label} cannot have this value.")
+    assert branch.documents("Sync Conflict")[0]["resolution_status"] == "pending"
+
+
+def test_a_row_that_is_not_there_and_a_field_that_is_not_synchronised_take_no_value(
+    branch, sale_in_conflict, clerk
+):
+    _, conflict, (tea, _) = sale_in_conflict
+    for key, why in (("items[nobody].qty", "no row nobody"), (f"items[{tea}].owner", "not a field")):
+        values = {f"items[{tea}].qty": 1, key: "x"}
+        told = ask(clerk, "decide", name=conflict, resolution="manual", values=values)
+        assert (told["status"], why in told["message"]) == ("refused", True), told
+
+
+def level_of(doctype: str, fieldname: str, number: int) -> None:
+    """Runs on a site: the field's permission level."""
+    import frappe
+
+    frappe.db.delete("Property Setter", {"doc_type": doctype, "property": "permlevel"})
+    if number:
+        setter = {"doctype": doctype, "fieldname": fieldname, "property": "permlevel"}
+        frappe.make_property_setter({**setter, "value": number, "property_type": "Int"})
+    frappe.clear_cache(doctype=doctype)
+
+
+def test_a_column_of_a_level_that_the_person_has_not_is_written_by_no_way(
+    branch, central, sale_in_conflict, clerk
+):
+    """Neither as a cell nor inside a whole table, neither by the page's endpoint nor by the other one."""
+    sale, conflict, (tea, rice) = sale_in_conflict
+    # Nothing of that column differs: it is only written.
+    branch.save(
+        "Shop Sale", sale, items=[{**row, "rate": 2} for row in branch.get("Shop Sale", sale)["items"]]
+    )
+    branch.run(level_of, "Shop Sale Item", "rate", 1)
+    try:
+        for values in (
+            {f"items[{tea}].qty": 7, f"items[{rice}].rate": 99},
+            {"items": [{"name": tea, "qty": 7, "rate": 99}]},
+        ):
+            told = ask(clerk, "decide", name=conflict, resolution="manual", values=values)
+            assert (told["status"], told["message"]) == (
+                "refused",
+                "You may not change these fields: Items: Rate.",
+            )
+            answer = clerk.post(
+                "/api/method/erp_offline_sync.api.resolve_conflict",
+                json={"conflict_id": conflict, "resolution": "manual", "values": values},
+            )
+            assert answer.status_code == 417
+            assert "You may not change these fields" in answer.text
+        (table,) = ask(clerk, "get_conflict", name=conflict)["tables"]
+        assert "rate" not in {column["fieldname"] for column in table["columns"] if column["editable"]}
+        told = ask(clerk, "decide", name=conflict, resolution="manual", values={f"items[{tea}].qty": 7})
+        assert told["status"] == "decided", told
+    finally:
+        branch.run(level_of, "Shop Sale Item", "", 0)
+
+
+def test_who_may_not_write_a_field_takes_no_decision_about_it_back(branch, central, manual, clerk):
+    branch.insert({"doctype": "Shop Customer", "customer_name": "Asha", "credit_limit": 1})
+    branch.sync()
+    conflict = differ(branch, central, "Shop Customer", {"credit_limit": 71}, {"credit_limit": 72})
+    ask(clerk, "decide", name=conflict, resolution="server_wins")
+    branch.run(level_of, "Shop Customer", "credit_limit", 1)
+    try:
+        told = ask(clerk, "undo", name=conflict)
+        other = clerk.post("/api/method/erp_offline_sync.api.undo_conflict", json={"conflict_id": conflict})
+    finally:
+        branch.run(level_of, "Shop Customer", "", 0)
+    assert (told["status"], "Credit Limit" in told["message"]) == ("refused", True)
+    assert other.status_code == 417
+    assert branch.documents("Sync Conflict")[0]["resolution_status"] == "resolved"
+
+
 def test_a_preview_names_what_is_mandatory_and_lacking(branch, central, manual, clerk):
     branch.insert({"doctype": "Shop Customer", "customer_name": "Asha"})
     branch.sync()
@@ -623,26 +749,17 @@ def test_a_conflict_is_only_there_for_those_who_may_read_its_document(branch, ce
 
 
 def test_fields_of_a_level_that_the_reader_has_not_are_not_answered(branch, central, manual, clerk):
-    def level(number):
-        import frappe
-
-        frappe.db.delete("Property Setter", {"doc_type": "Shop Customer", "property": "permlevel"})
-        if number:
-            setter = {"doctype": "Shop Customer", "fieldname": "credit_limit", "property": "permlevel"}
-            frappe.make_property_setter({**setter, "value": number, "property_type": "Int"})
-        frappe.clear_cache(doctype="Shop Customer")
-
     branch.insert({"doctype": "Shop Customer", "customer_name": "Asha", "credit_limit": 1})
     branch.sync()
     conflict = differ(branch, central, "Shop Customer", {"credit_limit": 71}, {"credit_limit": 72})
-    branch.run(level, 1)
+    branch.run(level_of, "Shop Customer", "credit_limit", 1)
     try:
         answer = ask(clerk, "get_conflict", ok=False, name=conflict)
         told = answer.json()["message"]
         refused = ask(clerk, "decide", ok=False, name=conflict, resolution="server_wins")
         shown = ask(clerk, "preview", ok=False, name=conflict, resolution="server_wins")
     finally:
-        branch.run(level, 0)
+        branch.run(level_of, "Shop Customer", "", 0)
     assert not {"71", "72", "71.0", "72.0"} & set(answer.text.replace(",", " ").replace("}", " ").split())
     assert "credit_limit" not in {each["path"] for each in told["fields"]}
     assert (told["clashes"], told["clashes_unseen"]) == ([], 1)

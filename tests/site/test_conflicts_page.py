@@ -158,7 +158,8 @@ def test_a_person_writes_a_result_of_their_own(branch, central, desk, browser, m
         assert (site["title"], site["category"], site["weight"]) == ("what both meant", "A", 3)
 
 
-def test_rows_of_a_table_are_aligned_and_chosen_by_row_and_by_cell(branch, central, desk, browser, manual):
+def sale_with_rows(branch, central):
+    """Three rows: both sides changed the first, the central the second; (sale, name there, conflict)."""
     customer = branch.insert({"doctype": "Shop Customer", "customer_name": "Asha"})["name"]
     for code in ("MILK", "BREAD", "RICE"):
         branch.insert({"doctype": "Shop Item", "item_code": code})
@@ -174,22 +175,78 @@ def test_rows_of_a_table_are_aligned_and_chosen_by_row_and_by_cell(branch, centr
     branch.save("Shop Sale", sale, items=rows_here)
     branch.sync()
     (conflict,) = conflicts_of(branch)
-    desk.conflicts(conflict["name"])
+    return sale, there["name"], conflict["name"]
+
+
+def test_rows_of_a_table_are_aligned_and_chosen_by_row_and_by_cell(branch, central, desk, browser, manual):
+    sale, there, conflict = sale_with_rows(branch, central)
+    desk.conflicts(conflict)
     group = ".osc-children tbody"
     browser.see(f"{group}.osc-state-clash", "Row 1", "MILK", "both changed", "choose")
     browser.see(f"{group}.osc-state-there", "Row 2", "BREAD", "changed there")
     assert "RICE" not in browser.text(".osc-children")
     browser.click(".osc-toggle", "Show 1 equal row")
     browser.see(".osc-children", "RICE")
-    desk.wide_picture("conflict-rows", ".osc-rows")
     browser.click(f"{group}.osc-state-clash .osc-line-server .osc-choosable input")
     browser.see(f"{group}.osc-state-clash .osc-line-result td", "5.000")
     browser.click(f"{group}.osc-state-there .osc-row-choice:first-child input")
     accept(browser)
-    resolved(branch, conflict["name"])
+    resolved(branch, conflict)
     branch.sync()
-    for document in (branch.get("Shop Sale", sale), central.get("Shop Sale", there["name"])):
+    for document in (branch.get("Shop Sale", sale), central.get("Shop Sale", there)):
         assert [(each["qty"], each["rate"]) for each in document["items"]] == [(5, 10), (1, 10), (1, 10)]
+
+
+def test_cells_of_rows_are_written_by_hand(branch, central, desk, browser, manual):
+    """With the mouse in one row, with the keyboard alone in another."""
+    sale, there, conflict = sale_with_rows(branch, central)
+    desk.conflicts(conflict)
+    clash, changed = ".osc-children tbody.osc-state-clash", ".osc-children tbody.osc-state-there"
+    browser.see(clash, "Row 1", "choose")
+    browser.run("document.querySelector(arguments[0]).focus()", f"{clash} .osc-choosable input")
+    press(browser, "e", "e")
+    label = browser.wait(
+        "return document.activeElement?.matches('input') && document.activeElement.ariaLabel"
+    )
+    assert label == "Row 1, Qty: Result"
+    browser.run("document.activeElement.select()")
+    press(browser, "4", "4")
+    press(browser, "Enter", "\r")
+    browser.see(f"{clash} .osc-line-result", "4.000", "Written by you", "Take back")
+    browser.see(".osc-progress", "Everything is chosen.")
+    assert browser.run("return document.activeElement.matches('.osc-edit')")
+    browser.click(f"{changed} .osc-line-result .osc-writable:last-child")
+    browser.type(f"{changed} .osc-line-result td:last-child .osc-editor", "11.5")
+    browser.click(f"{changed} .osc-done")
+    browser.see(f"{changed} .osc-line-result", "11.50", "Written by you")
+    desk.wide_picture("conflict-rows", ".osc-rows")
+    browser.click(f"{changed} .osc-note button", "Take back")
+    browser.see(f"{changed} .osc-line-result", "12.00")
+    browser.click(f"{changed} .osc-edit")
+    browser.type(f"{changed} .osc-line-result td:last-child .osc-editor", "11.5")
+    press(browser, "Escape")
+    browser.click(".osc-accept")
+    browser.see(MODAL, "Preview", "Items, row 1: Qty", "Items, row 2: Rate")
+    press_enter(browser)
+    assert resolved(branch, conflict)["resolution"] == "manual"
+    branch.sync()
+    for document in (branch.get("Shop Sale", sale), central.get("Shop Sale", there)):
+        assert [(each["qty"], each["rate"]) for each in document["items"]] == [(4, 10), (1, 11.5), (1, 10)]
+
+
+def test_a_row_taken_from_a_side_gives_up_what_was_written_into_it(branch, central, desk, browser, manual):
+    _, _, conflict = sale_with_rows(branch, central)
+    desk.conflicts(conflict)
+    clash = ".osc-children tbody.osc-state-clash"
+    browser.click(f"{clash} .osc-edit")
+    browser.type(f"{clash} .osc-line-result td:nth-of-type(2) .osc-editor", "4")
+    browser.click(f"{clash} .osc-done")
+    browser.see(f"{clash} .osc-line-result", "4.000", "Written by you")
+    browser.click(f"{clash} .osc-row-choice:last-child input")
+    browser.see(f"{clash} .osc-line-result", "5.000")
+    assert "Written by you" not in browser.text(f"{clash} .osc-line-result")
+    browser.click(".osc-segment", "All local")
+    assert browser.texts(f"{clash} .osc-note") == []
 
 
 def test_several_are_decided_the_same_way_after_a_preview(branch, central, desk, browser, manual):

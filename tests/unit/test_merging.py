@@ -23,6 +23,7 @@ from erp_offline_sync.engine.model import (
     Status,
     Strategy,
 )
+from erp_offline_sync.engine.presentation import State, compare
 
 R, T = Resolution, ConflictType
 BOTH = pytest.mark.parametrize("schemas", [None, SCHEMAS], ids=["plain", "with-meta"])
@@ -327,6 +328,24 @@ def test_a_row_that_both_added_alike_stays_one() -> None:
     assert [row["item"] for row in there(branch, "Sale")["items"]] == ["A", "N"]
     assert [row["name"] for row in here(branch, "Sale", "S-1")["items"]] == ["a", "new-here"]
     assert there(branch, "Sale")["items"][1]["name"] == "a-there"
+    branch.assert_equal("Sale", "S-1")
+
+
+def test_a_field_of_a_row_that_both_added_alike_may_be_given_under_the_name_it_is_shown_by() -> None:
+    branch = branch_with(schemas=SCHEMAS)
+    name = branch.synced("Sale", "S-1", total=1, remark="", items=ROWS[:1])
+    rows = branch.central.documents["Sale"][name]["items"]
+    branch.central.edit("Sale", name, items=[*rows, {"name": "a-there", "item": "N", "qty": 7}], remark="r")
+    branch.update("Sale", "S-1", items=[ROWS[0], {"name": "new-here", "item": "N", "qty": 7}], total=2)
+    branch.run()
+    merged = branch.engine.resolutions.merged(branch.pending())
+    assert merged is not None
+    shown = next(row for row in compare(merged).tables[0].rows if row.state is State.BOTH)
+    apply(branch, R.MANUAL, values={f"{shown.key}.qty": 9})
+    branch.run()
+    branch.run()
+    for side in (here(branch, "Sale", "S-1"), there(branch, "Sale")):
+        assert [(row["item"], row["qty"]) for row in side["items"]] == [("A", 1), ("N", 9)]
     branch.assert_equal("Sale", "S-1")
 
 

@@ -9,6 +9,7 @@ const WHOLE = "*";
 const WHOLE_SIDE = { local_wins: "local", server_wins: "server" };
 
 export const cell_path = (row, column) => `${row.path}.${column}`;
+const is_within = (path, row) => path.startsWith(`${row}.`);
 export const is_clash = (conflict, path) =>
 	conflict.clashes.includes(path) || conflict.clashes.includes(WHOLE);
 
@@ -61,8 +62,8 @@ export function take(draft, conflict, path, side) {
 			choices[path] = side;
 		}
 	}
-	const values = { ...opened.values };
-	delete values[path];
+	// Nor is there anything written by hand in what is taken from a side.
+	const values = without(opened.values, (each) => each === path || is_within(each, path));
 	return { mode: "merge", choices, values };
 }
 
@@ -83,10 +84,11 @@ export function write(draft, conflict, path, value) {
 }
 
 export function unwrite(draft, path) {
-	const values = { ...draft.values };
-	delete values[path];
-	return { ...draft, values };
+	return { ...draft, values: without(draft.values, (each) => each === path) };
 }
+
+const without = (values, gone) =>
+	Object.fromEntries(Object.entries(values).filter(([path]) => !gone(path)));
 
 // A side taken as a whole, said choice by choice, so that one of them can differ.
 function as_merge(draft, conflict) {
@@ -108,16 +110,16 @@ export function field_result(draft, field, clash) {
 }
 
 // The row that comes out: null where it is removed; `open` names the columns that nobody chose yet, or "" for the
-// row as a whole.
+// row as a whole; `written` those that the person wrote.
 export function row_result(draft, conflict, row) {
 	const clash = is_clash(conflict, row.path);
 	const side = side_of(draft, { path: row.path, clash });
-	if (side) return { value: row[side], side, open: [] };
-	if (clash) return { value: null, open: [""] };
-	if (!row.clashes.length) return { value: row.result, open: [] };
-	const value = { ...row.result };
-	const open = [];
-	for (const column of row.clashes) {
+	const whole = side ? row[side] : clash ? null : row.result;
+	if (clash && !side) return { value: null, open: [""], written: [] };
+	if (!whole) return { value: null, side, open: [], written: [] };
+	const value = { ...whole };
+	let open = [];
+	for (const column of side ? [] : row.clashes) {
 		const chosen = side_of(draft, {
 			path: cell_path(row, column),
 			within: row.path,
@@ -126,7 +128,15 @@ export function row_result(draft, conflict, row) {
 		if (chosen) value[column] = row[chosen]?.[column];
 		else open.push(column);
 	}
-	return { value, open };
+	const written = [];
+	for (const [path, own] of Object.entries(draft.values)) {
+		if (!is_within(path, row.path)) continue;
+		const column = path.slice(row.path.length + 1);
+		value[column] = own;
+		written.push(column);
+	}
+	open = open.filter((column) => !written.includes(column));
+	return { value, side, open, written };
 }
 
 // What is asked of the server: { resolution, choices, values }; null while something has to be chosen.
@@ -146,7 +156,12 @@ export function decision(draft, conflict) {
 // The draft for a conflict that came back with another document of the server: what is still there is kept.
 export function keep(draft, conflict) {
 	const there = paths_of(conflict);
-	const fields = new Set(conflict.fields.map((field) => field.path));
+	const writable = new Set(conflict.fields.map((field) => field.path));
+	for (const table of conflict.tables) {
+		// A row that is gone now takes what was written into it along.
+		for (const row of table.rows.filter((each) => row_result(draft, conflict, each).value))
+			table.columns.forEach(({ fieldname }) => writable.add(cell_path(row, fieldname)));
+	}
 	const pick = (from, has) =>
 		Object.fromEntries(Object.entries(from).filter(([path]) => has(path)));
 	const possible = !draft.mode || conflict.resolutions.includes(draft.mode);
@@ -154,7 +169,7 @@ export function keep(draft, conflict) {
 	return {
 		mode: draft.mode,
 		choices: pick(draft.choices, (path) => there.has(path)),
-		values: pick(draft.values, (path) => fields.has(path)),
+		values: pick(draft.values, (path) => writable.has(path)),
 	};
 }
 

@@ -460,11 +460,9 @@ export class ConflictDetail {
 		}
 		return remote.preview(conflict.name, decision, conflict.server_version).then((preview) => {
 			if (this.conflict !== conflict) return;
-			const fields = new Map(conflict.fields.map((field) => [field.path, field]));
 			ask_decision({
 				preview,
-				fields,
-				titles: conflict.link_titles,
+				conflict,
 				what: what_is_done(decision),
 				accept: () => this.decide(conflict, decision),
 			});
@@ -512,9 +510,12 @@ export class ConflictDetail {
 	}
 
 	edit() {
+		if (!this.view?.may_write) return;
 		const path = this.path_in_focus() || choices.missing(this.draft, this.conflict)[0];
-		const row = path && this.host.querySelector(`tr[data-path="${CSS.escape(path)}"]`);
-		if (row && this.view.may_write && row.querySelector(".osc-edit")) row.osc_write();
+		let place = path && this.host.querySelector(`[data-path="${CSS.escape(path)}"]`);
+		// A cell is written in its row.
+		while (place && !place.osc_write) place = place.parentElement;
+		place?.osc_write(path);
 	}
 
 	path_in_focus() {

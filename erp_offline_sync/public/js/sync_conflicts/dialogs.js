@@ -1,7 +1,7 @@
 // What is asked and shown before something is decided, and the help.
 
+import { difference } from "./differences";
 import { h, pill } from "./dom";
-import { said } from "./format";
 import { KEYS } from "./keys";
 import { value } from "./value";
 
@@ -31,8 +31,7 @@ function dialog({ title, content, accept, act, look = "btn-primary" }) {
 	return made;
 }
 
-// `fields` of the conflict by path give what changes its format.
-export function ask_decision({ preview, what, fields, titles, accept }) {
+export function ask_decision({ preview, what, conflict, accept }) {
 	const asked =
 		preview.asked === "central"
 			? __("The central was asked: it tried this out and took it back.")
@@ -48,8 +47,8 @@ export function ask_decision({ preview, what, fields, titles, accept }) {
 				)
 			),
 		problems(preview.problems),
-		changes(__("This branch's document"), preview.here, fields, titles),
-		changes(__("The central's document"), preview.there, fields, titles),
+		changes(__("This branch's document"), preview.here, conflict),
+		changes(__("The central's document"), preview.there, conflict),
 		h("p", { class: "text-muted" }, asked, " ", __("It can be undone until it is sent.")),
 	];
 	const label = preview.problems?.length ? __("Accept Anyway") : __("Accept");
@@ -77,10 +76,9 @@ function problems(found) {
 	);
 }
 
-function changes(title, rows, fields, titles) {
+function changes(title, rows, conflict) {
 	const heading = h("h5", { class: "osc-heading" }, title);
 	if (!rows?.length) return [heading, h("p", { class: "text-muted" }, __("Nothing changes."))];
-	const words = (raw, path) => said(raw, fields.get(path) || {}, {}, titles);
 	return [
 		heading,
 		h(
@@ -103,26 +101,16 @@ function changes(title, rows, fields, titles) {
 				h(
 					"tbody",
 					null,
-					rows.map((each) =>
-						h(
+					rows.map((each) => {
+						const { label, from, to } = difference(conflict, each);
+						return h(
 							"tr",
 							null,
-							h("th", { scope: "row" }, each.label || each.path),
-							h(
-								"td",
-								null,
-								value(words(each.from, each.path), { label: each.label })
-							),
-							h(
-								"td",
-								null,
-								value(words(each.to, each.path), {
-									label: each.label,
-									className: "osc-changed",
-								})
-							)
-						)
-					)
+							h("th", { scope: "row" }, label),
+							h("td", null, value(from, { label })),
+							h("td", null, value(to, { label, className: "osc-changed" }))
+						);
+					})
 				)
 			)
 		),

@@ -181,7 +181,7 @@ function field_row(view, field, id, prefix, plain) {
 			}
 		};
 	};
-	row.osc_write = start;
+	if (view.may_write && field.editable && !plain) row.osc_write = start;
 	shown_result(true);
 	return { elements, update: () => shown_result(false) };
 }

@@ -1,8 +1,9 @@
 // A child table of one conflict: its rows of both sides aligned, changes marked in the cells, a choice for each row
-// and for each cell that clashes.
+// and for each cell that clashes. What comes out can be written by hand, cell by cell.
 
 import { cell_path, is_clash, row_result, side_of } from "./choices";
-import { button, fill, h } from "./dom";
+import { button, fill, h, icon } from "./dom";
+import { editor } from "./editor";
 import { said, said_apart } from "./format";
 import { new_group, radio } from "./radio";
 import { SIDE_LABELS, state_pill } from "./states";
@@ -125,6 +126,8 @@ function row_group(view, table, row, columns) {
 	const choosable = view.may_choose && !table.whole && !["same", "both"].includes(row.state);
 	const number = table.rows.indexOf(row) + 1;
 	const id = new_group();
+	const may_write = view.may_write && table.editable && row.named && row.state !== "same";
+	const writable = may_write ? columns.filter((column) => column.editable) : [];
 	const sides = clash ? [...SIDES, "result"] : ["result"];
 	const words = new Map(
 		columns.map((column) => [
@@ -158,6 +161,14 @@ function row_group(view, table, row, columns) {
 		state_pill(clash ? "clash" : row.state),
 		choosable && h("span", { class: "osc-row-choices" }, ["local", "server"].map(option))
 	);
+	const write_it = __("Write the result of row {0}", [number]);
+	const edit =
+		writable.length > 0 &&
+		button(icon("edit"), "osc-edit", () => start(), {
+			title: write_it,
+			"aria-label": write_it,
+		});
+	if (edit) name.firstChild.after(edit);
 	const result_cells = new Map();
 	const group = h("tbody", {
 		role: "rowgroup",
@@ -197,6 +208,13 @@ function row_group(view, table, row, columns) {
 		});
 		if (side === "result") {
 			result_cells.set(column.fieldname, place);
+			if (writable.includes(column)) {
+				place.classList.add("osc-writable");
+				place.addEventListener("click", (event) => {
+					if (event.target.closest("button, input, select, textarea, a")) return;
+					if (!writing && !String(getSelection())) start(column);
+				});
+			}
 			return place;
 		}
 		const [base, ...others] = words.get(column.fieldname);
@@ -227,27 +245,86 @@ function row_group(view, table, row, columns) {
 	}
 
 	let last = "";
-	const update = () => {
-		const { value: outcome, side, open } = row_result(view.draft, conflict, row);
-		const now = JSON.stringify([outcome, side, open]);
-		if (now === last) return;
+	let writing = false;
+	const update = (redraw) => {
+		const { value: outcome, side, open, written } = row_result(view.draft, conflict, row);
+		const now = JSON.stringify([outcome, side, open, written]);
+		if (now === last && !redraw) return;
 		last = now;
-		for (const [of, each] of Object.entries(radios)) each.checked = side === of;
+		for (const [of, each] of Object.entries(radios))
+			each.checked = side === of && !written.length;
 		for (const each of cell_radios) {
 			const chosen = side_of(view.draft, { path: each.path, within: row.path, clash: true });
-			each.radio.checked = chosen === each.side;
-			each.place.classList.toggle("osc-taken", chosen === each.side);
+			const taken = chosen === each.side && !(each.path in view.draft.values);
+			each.radio.checked = taken;
+			each.place.classList.toggle("osc-taken", taken);
 		}
 		group.classList.toggle("osc-open", open.length > 0);
 		const gone = !outcome && !open.length;
 		group.classList.toggle("osc-removed", gone);
+		if (edit) edit.hidden = writing || !outcome;
+		if (writing) return;
 		for (const column of columns) {
 			const place = result_cells.get(column.fieldname);
 			if (open.includes("") || open.includes(column.fieldname)) {
 				fill(place, h("span", { class: "osc-todo" }, __("choose")));
 			} else draw_result(place, column, outcome);
+			if (written.includes(column.fieldname)) place.appendChild(written_note(column));
 		}
 	};
+
+	function written_note(column) {
+		const path = cell_path(row, column.fieldname);
+		return h(
+			"span",
+			{ class: "osc-note" },
+			__("Written by you."),
+			" ",
+			button(__("Take back"), "btn-link", () => view.unwrite(path))
+		);
+	}
+
+	// The cells of the result become inputs; Enter and Escape end that, as the button behind the last one does.
+	function start(at) {
+		const { value: outcome } = row_result(view.draft, conflict, row);
+		if (!outcome) return;
+		writing = true;
+		if (edit) edit.hidden = true;
+		const inputs = writable.map((column) => {
+			const { fieldname } = column;
+			const label = column.label || fieldname;
+			const input = editor(
+				column,
+				outcome[fieldname] ?? row.local?.[fieldname] ?? row.server?.[fieldname],
+				__("Row {0}, {1}: {2}", [number, label, SIDE_LABELS.result()]),
+				(value) => view.write(cell_path(row, fieldname), value)
+			);
+			fill(result_cells.get(fieldname), input);
+			return input.matches("input, select, textarea") ? input : input.querySelector("input");
+		});
+		const done = () => {
+			writing = false;
+			group.onkeydown = null;
+			update(true);
+			edit.focus();
+		};
+		result_cells
+			.get(writable.at(-1).fieldname)
+			.appendChild(button(__("Done"), "btn-default osc-done", done));
+		inputs[Math.max(0, writable.indexOf(at))].focus();
+		group.onkeydown = (event) => {
+			const { target, key } = event;
+			const ends = key === "Escape" || (key === "Enter" && target.tagName !== "TEXTAREA");
+			if (!ends || !inputs.includes(target)) return;
+			event.preventDefault();
+			event.stopPropagation();
+			done();
+		};
+	}
+	if (edit) {
+		group.osc_write = (path) =>
+			start(writable.find((column) => cell_path(row, column.fieldname) === path));
+	}
 
 	// A row without a clash has one line: what it was stands struck before what it becomes.
 	function draw_result(place, column, outcome) {
@@ -280,5 +357,5 @@ function row_group(view, table, row, columns) {
 	}
 
 	update();
-	return { element: group, update };
+	return { element: group, update: () => update() };
 }
