@@ -76,7 +76,7 @@ class View:
         if key == WHOLE or match is None:
             return _("The document")
         if key == "docstatus":
-            return _("State")
+            return _("State", context="Document")
         label = self.label(match["field"])
         if match["column"]:
             return f"{label}: {self.label(match['column'], match['field'])}"

@@ -34,7 +34,7 @@ function show_checks(checks) {
 	const dialog = new frappe.ui.Dialog({ title: __("Connection"), size: "large" });
 	text.table(
 		text.place(dialog.body),
-		[__("What"), __("State"), __("Result"), __("What to do")],
+		[__("What"), __("State", null, "Check"), __("Result"), __("What to do")],
 		checks.map((check) => [
 			check.name,
 			text.pill(__(check.state), COLOURS[check.state] || "gray"),

@@ -93,8 +93,8 @@ function changes(title, rows, conflict) {
 					h(
 						"tr",
 						null,
-						[__("Field"), __("From"), __("To")].map((name) =>
-							h("th", { scope: "col" }, name)
+						[__("Field"), __("From", null, "Value"), __("To", null, "Value")].map(
+							(name) => h("th", { scope: "col" }, name)
 						)
 					)
 				),
@@ -206,7 +206,9 @@ export function help() {
 				h(
 					"tr",
 					null,
-					[__("Key"), __("What it does")].map((name) => h("th", { scope: "col" }, name))
+					[__("Key", null, "Keyboard"), __("What it does")].map((name) =>
+						h("th", { scope: "col" }, name)
+					)
 				)
 			),
 			h(

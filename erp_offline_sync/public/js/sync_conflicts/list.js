@@ -277,7 +277,7 @@ export class ConflictList {
 			decide(__("All server"), "server_wins"),
 			decide(__("Merge"), "merge"),
 			decide(__("Skip"), "skip"),
-			button(__("Clear"), "btn-link btn-xs", () => {
+			button(__("Clear", null, "Marks"), "btn-link btn-xs", () => {
 				this.marked.clear();
 				this.draw_marks();
 			})

@@ -11,7 +11,7 @@ export function value(words, { label, className = "", lines: at_most = LINES } =
 		return h(
 			"span",
 			{ class: "osc-empty" },
-			h("span", { class: "sr-only" }, __("empty")),
+			h("span", { class: "sr-only" }, __("empty", null, "Value")),
 			"–"
 		);
 	const lines = words.split("\n", at_most + 1);
