@@ -5,7 +5,6 @@ reader's permission levels only.
 """
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -19,15 +18,12 @@ from erp_offline_sync.adapters.frappe_store import FrappeStore
 from erp_offline_sync.conflicts import words
 from erp_offline_sync.conflicts.view import View
 from erp_offline_sync.engine.merge import merge
-from erp_offline_sync.engine.model import ConflictType, Operation
 from erp_offline_sync.engine.presentation import compare
 from erp_offline_sync.engine.resolution import resolutions_of
-from erp_offline_sync.engine.sides import sides_of
+from erp_offline_sync.engine.standing import Standing
 
 PAGE = 200
 """The most rows that one call answers."""
-_CHANGES = (Operation.UPDATE, Operation.SUBMIT, Operation.CANCEL, Operation.DELETE)
-_AFTER_ALL = 2**62
 
 _COLUMNS = (
     "name",
@@ -168,24 +164,13 @@ def row_of(name):
 
 def merged_of(conflict):
     """Both sides' changes, in the names of this site; here it is the document as it stands now, while it is open."""
-    reading, schema = store(), FrappePolicies().schema(conflict.resource_type)
+    reading, policies = store(), FrappePolicies()
     with reading.transaction():
-        document = reading.document(conflict.line)
-        if document is None or conflict.conflict_type is ConflictType.CALL:
-            return merge(conflict.base_data, conflict.local_data, conflict.server_data, schema)
-        changes = _open_changes(reading, document) if conflict.pending else []
-        if changes and changes[-1].operation is not Operation.DELETE and not document.deleted:
-            current = FrappeLocalDocuments().current(document.doctype, document.local_name)
-            conflict = replace(conflict, local_data=current or conflict.local_data)
-        return sides_of(reading, conflict, document, changes, schema).merged()
-
-
-def _open_changes(reading, document):
-    """The open requests of a document in the order of their commits; those too that no run has placed yet."""
-    placed = reading.open_in_line(document.id)
-    saved = reading.open_on_name(document.doctype, document.local_name, _CHANGES, before=_AFTER_ALL)
-    found = {each.id: each for each in (*placed, *saved) if each.line in (None, document.id)}
-    return sorted(found.values(), key=lambda each: each.seq)
+        merged = Standing(reading, FrappeLocalDocuments(), policies).merged(conflict)
+    if merged is not None:
+        return merged
+    schema = policies.schema(conflict.resource_type)
+    return merge(conflict.base_data, conflict.local_data, conflict.server_data, schema)
 
 
 def shown(conflict):

@@ -18,6 +18,7 @@ from .names import in_local_names
 from .ports import LocalDocuments, Ports
 from .resolution import Resolutions
 from .sides import known_rows
+from .standing import docstatus_of
 from .values import synced_values
 
 __all__ = ["Difference", "OnPaper", "Rehearsal", "differences_of", "rehearse"]
@@ -124,7 +125,7 @@ def _outcome(ports: Ports, decided: Conflict) -> Rehearsal:
     there: Json | None = None
     if document is not None and server is not None:
         names = in_local_names(store, server, schema, known_rows(document.rows, server))
-        there = {**names, _STATE: _docstatus(server)}
+        there = {**names, _STATE: docstatus_of(server)}
     sent = sorted(
         (each for each in store.open_in_line(decided.line) if each.status is Status.PENDING),
         key=lambda each: each.seq,
@@ -160,13 +161,9 @@ def _arrived(document: Json | None, sent: Iterable[Request]) -> Json | None:
         elif operation is Operation.CREATE:
             document = {_STATE: 0, **request.body}
         elif operation not in (Operation.RENAME, Operation.CALL):
-            state = _MOVES.get(operation, _docstatus(document or {}))
+            state = _MOVES.get(operation, docstatus_of(document or {}))
             document = {**(document or {}), **request.body, _STATE: state}
     return document
-
-
-def _docstatus(document: Json) -> int:
-    return int(document.get(_STATE) or 0)
 
 
 def differences_of(before: Json | None, after: Json | None, schema: Schema | None) -> list[Difference]:
@@ -190,6 +187,6 @@ def differences_of(before: Json | None, after: Json | None, schema: Schema | Non
                 found.append(Difference(key=key, before=rows[0].get(each.row), after=rows[1].get(each.row)))
         if any(each.change is Change.MOVED for each in changes):
             found.append(Difference(key=f"{table}[]", before=list(rows[0]), after=list(rows[1])))
-    if _docstatus(before) != _docstatus(after):
-        found.append(Difference(key=_STATE, before=_docstatus(before), after=_docstatus(after)))
+    if docstatus_of(before) != docstatus_of(after):
+        found.append(Difference(key=_STATE, before=docstatus_of(before), after=docstatus_of(after)))
     return found

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from .config import AUTOMATIC_DECISIONS_A_DAY
-from .conflict import Decision, conflict_type, decide
+from .conflict import Decision, decide
 from .errors import AlreadyDecided, InvalidRequest, LeaseLost, LocalRefused, NotAllowed, NotFound
 from .identity import fingerprint
 from .merge import Merged, Side, merge, resolve
@@ -38,7 +38,8 @@ from .outgoing import document_body, row_names
 from .paths import document_path
 from .ports import Ports
 from .registry import conflict_data, read_answer
-from .sides import Sides, common_base, known_rows, matched_rows, result_of, sides_of
+from .sides import Sides, common_base, known_rows, matched_rows, result_of
+from .standing import Standing, docstatus_of, merges
 from .steps import in_first_state, step_after
 from .transitions import begun_anew, move, taken_back
 from .values import is_rows, moved_fields, same_value, synced_values
@@ -58,6 +59,7 @@ class Resolutions:
         self._ports = ports
         self._store = ports.store
         self._placer = Placer(ports.store, ports.ids)
+        self._standing = Standing(ports.store, ports.documents, ports.policies)
 
     # opening
 
@@ -127,7 +129,7 @@ class Resolutions:
             base = common_base(self._store, document, line, server, schema)
         else:
             base = dict(former.base_data or {})
-        local = self._local(line, document, base)
+        local = self._standing.local(line, document, base)
         # One that the branch's rules kept open after the central had it is the same one still.
         pending = self._store.pending_conflict(request.line or request.id)
         by_person = former is not None and not _is_automatic(former)
@@ -137,7 +139,7 @@ class Resolutions:
             resource_id=(document.local_name if document else request.resource_id) or request.id,
             line=request.line or request.id,
             local_request_id=request.id,
-            conflict_type=self._type(line, document, server, base),
+            conflict_type=self._standing.type_of(line, document, server, base),
             local_data=local,
             base_data=base or None,
             server_data=server,
@@ -149,32 +151,7 @@ class Resolutions:
         )
 
     def _schema(self, doctype: str | None) -> Schema | None:
-        return self._ports.policies.schema(doctype) if doctype else None
-
-    def _type(
-        self, line: list[Request], document: Document | None, server: Json | None, base: Json
-    ) -> ConflictType:
-        """By the first open request, or by the delete where the document is deleted here."""
-        deleted = _is_gone(line[-1]) and line[0].operation is not Operation.CREATE
-        state_moved = server is not None and _docstatus(server) != _docstatus(base)
-        subject = line[-1] if deleted else line[0]
-        if document is not None and not document.linked and server is not None and not deleted:
-            # Nothing was sent of it yet: the same document, or another of its name?
-            return ConflictType.CREATE_CREATE
-        return conflict_type(subject, gone=server is None, state_moved=state_moved)
-
-    def _local(self, line: list[Request], document: Document | None, base: Json) -> Json | None:
-        """The document as it stands; put together from its requests where the branch keeps no documents."""
-        if _is_gone(line[-1]):
-            return None
-        if document is not None:
-            current = local_document(self._ports, document)
-            if current is not None:
-                return current
-        combined: dict[str, Any] = dict(base)
-        for request in line:
-            combined.update(request.body)
-        return combined
+        return self._standing.schema(doctype)
 
     # deciding
 
@@ -259,8 +236,7 @@ class Resolutions:
         """What both sides changed and come to, as long as it is open with how the branch's document stands now; None
         where the conflict is of no document."""
         with self._store.transaction():
-            sides = self._sides(self._as_now(conflict))
-        return None if sides is None else sides.merged()
+            return self._standing.merged(conflict)
 
     def result(
         self,
@@ -272,20 +248,12 @@ class Resolutions:
     ) -> Json:
         """What a merge with these choices and values would make both sides; nothing is written. Raises as `apply`."""
         with self._store.transaction():
-            merge_of = replace(self._as_now(conflict), resolution=Resolution.MERGE)
+            merge_of = replace(self._standing.now(conflict), resolution=Resolution.MERGE)
             return self._with_result(merge_of, choices, rest, values).values or {}
 
     def data(self, conflict: Conflict) -> dict[str, Any]:
         """`registry.conflict_data` with the merge in it."""
         return conflict_data(conflict, self.merged(conflict))
-
-    def _sides(self, conflict: Conflict) -> Sides | None:
-        document = self._store.document(conflict.line)
-        if document is None or conflict.conflict_type is ConflictType.CALL:
-            return None
-        schema = self._schema(conflict.resource_type)
-        line = self._store.open_in_line(conflict.line) if conflict.pending else []
-        return sides_of(self._store, conflict, document, line, schema)
 
     def _leave_pending(self, conflict: Conflict, reason: str) -> None:
         with self._store.transaction():
@@ -295,7 +263,7 @@ class Resolutions:
                 self._store.put_conflict(replace(current, reason=reason))
 
     def _two_sides(self, conflict: Conflict) -> Sides:
-        sides = self._sides(conflict)
+        sides = self._standing.sides(conflict)
         if sides is None:
             raise _not_known(conflict)
         return sides
@@ -390,38 +358,7 @@ class Resolutions:
         for request in self._store.open_in_line(conflict.line):
             if request.status in _TAKEN_IN:
                 self._store.replace(move(request, Status.CONFLICT, readiness=Readiness.READY))
-        return self._as_now(conflict)
-
-    def _as_now(self, conflict: Conflict) -> Conflict:
-        """An open conflict with the document as it stands here now, and with what its open requests were made from."""
-        if conflict.conflict_type is ConflictType.CALL or not conflict.pending:
-            return conflict
-        document = self._store.document(conflict.line)
-        conflict = self._after_arrival(conflict, document)
-        line = sorted(self._store.open_in_line(conflict.line), key=lambda each: each.seq)
-        if not line:
-            return conflict
-        base = dict(conflict.base_data or {})
-        for request in line:
-            base = {**(request.base or {}), **base}
-        return replace(
-            conflict,
-            conflict_type=self._type(line, document, conflict.server_data, conflict.base_data or {}),
-            local_data=self._local(line, document, base),
-            base_data=base or None,
-        )
-
-    def _after_arrival(self, conflict: Conflict, document: Document | None) -> Conflict:
-        """One whose result the central has already, and the branch refused: what the central answered last counts."""
-        first = self._store.get(conflict.local_request_id)
-        if document is None or (first is not None and first.status is not Status.SYNCED):
-            return conflict
-        return replace(
-            conflict,
-            server_data=document.base,
-            server_version=document.version,
-            local_data=local_document(self._ports, document),
-        )
+        return self._standing.now(conflict)
 
     def _held(self, conflict: Conflict) -> list[Request]:
         """The requests that the conflict holds, in the order of their commits."""
@@ -782,10 +719,10 @@ class Resolutions:
             if current is not None:
                 documents.delete(document.doctype, document.local_name)
         elif current is None:
-            values = {**synced_values(was, schema), "docstatus": _docstatus(was)}
+            values = {**synced_values(was, schema), "docstatus": docstatus_of(was)}
             documents.restore(document.doctype, document.local_name, values)
         else:
-            if _docstatus(current) != _docstatus(was):
+            if docstatus_of(current) != docstatus_of(was):
                 raise NotAllowed(
                     "The decision submitted or cancelled the document here, which cannot be taken back."
                 )
@@ -842,7 +779,7 @@ class Resolutions:
 
     def _refuse_merged(self, conflict: Conflict) -> None:
         for request in self._held(conflict):
-            if _merges(request):
+            if merges(request):
                 raise LocalRefused(
                     "It was merged into another document here and cannot be taken apart again."
                 )
@@ -889,7 +826,7 @@ class Resolutions:
         document = self._take_over(self._document(conflict), server, conflict.server_version, deleted=False)
         values = in_local_names(self._store, server, self._schema(document.doctype), document.rows)
         self._ports.documents.restore(
-            document.doctype, document.local_name, {**values, "docstatus": _docstatus(server)}
+            document.doctype, document.local_name, {**values, "docstatus": docstatus_of(server)}
         )
         self._match_rows(document, server)
         self._decided(conflict)
@@ -932,8 +869,8 @@ class Resolutions:
     def _move_here(self, document: Document, server: Json, *, unless: int | None = None) -> None:
         """Bring the branch's document to the server's state."""
         current = local_document(self._ports, document)
-        wanted = _docstatus(server)
-        if current is not None and wanted != unless and _docstatus(current) != wanted:
+        wanted = docstatus_of(server)
+        if current is not None and wanted != unless and docstatus_of(current) != wanted:
             self._ports.documents.set_docstatus(document.doctype, document.local_name, wanted)
 
     def _call_again(self, conflict: Conflict) -> None:
@@ -980,19 +917,6 @@ def _decided_already(conflict: Conflict) -> str:
     how = conflict.resolution.value if conflict.resolution else "closed"
     when = f" at {conflict.resolved_at:%Y-%m-%d %H:%M} UTC" if conflict.resolved_at else ""
     return f"{conflict.resolved_by} already decided this conflict{when}: {how}."
-
-
-def _merges(request: Request) -> bool:
-    return request.operation is Operation.RENAME and bool(request.body.get("merge"))
-
-
-def _is_gone(last: Request) -> bool:
-    """Whether the branch's document is not here any more after its last open request."""
-    return last.operation is Operation.DELETE or _merges(last)
-
-
-def _docstatus(document: Json) -> int:
-    return int(document.get("docstatus") or 0)
 
 
 _CarryOut = Callable[[Resolutions, Conflict], None]

@@ -289,7 +289,7 @@ def wide(number: int, rows: int) -> None:
     import frappe
 
     from erp_offline_sync.adapters.frappe_store import FrappeStore
-    from erp_offline_sync.engine.model import Conflict, ConflictType, Document
+    from erp_offline_sync.engine.model import Conflict, ConflictType
 
     names = [f"wide_{place}" for place in range(number)]
     there = {field.fieldname for field in frappe.get_meta("Shop Sale").fields}
@@ -312,8 +312,6 @@ def wide(number: int, rows: int) -> None:
     store = FrappeStore(frappe.db.commit, frappe.db.rollback)
     with store.transaction():
         now = store.now()
-        same = {row["name"]: row["name"] for row in items}
-        store.put_document(Document(id="wide", doctype="Shop Sale", local_name="wide", rows=same))
         store.put_conflict(
             Conflict(
                 id="wide",
