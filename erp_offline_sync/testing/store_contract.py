@@ -16,6 +16,7 @@ from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import Any, Protocol
 
+from erp_offline_sync.adapters.standalone import NoCentral
 from erp_offline_sync.engine.errors import InvalidRequest, NotAllowed, NotFound
 from erp_offline_sync.engine.model import (
     Attempt,
@@ -31,7 +32,10 @@ from erp_offline_sync.engine.model import (
     Wire,
 )
 from erp_offline_sync.engine.ports import Store
+from erp_offline_sync.engine.resolution import Resolutions
 from erp_offline_sync.engine.transitions import ALLOWED, ENDS, ledger, move
+from erp_offline_sync.testing.clock import FrozenClock
+from erp_offline_sync.testing.doubles import MemoryDocuments, ports_around
 
 __all__ = ["CASES", "Case", "Time", "make_conflict", "make_document", "make_request"]
 
@@ -809,6 +813,79 @@ def case_every_field_of_a_conflict_comes_back(store: Store, time: Time) -> None:
     with store.transaction():
         assert store.conflict("c1") == pending
         assert store.conflict("c2") == decided
+
+
+@_case
+def case_what_a_merge_came_to_and_how_it_stood_before_come_back(store: Store, time: Time) -> None:
+    rows = [{"name": "row 1", "qty": 1.5, "note": None}, {"name": AWKWARD, "qty": 0, "note": AWKWARD}]
+    merged = replace(
+        _decided(make_conflict("c1"), WHEN),
+        resolution=Resolution.MERGE,
+        choices={"territory": "server", f"items[{AWKWARD}].qty": "local", "items[]": "local"},
+        values={"territory": "there", "note": AWKWARD, "items": rows, "none": None, "empty": ""},
+        undo={"requests": {"r1": {"body": {"items": rows}, "links": [["a", "B", "C", None]]}}, "added": []},
+    )
+    for conflict in (merged, make_conflict("c1", choices={"territory": "local"}, reason="taken back")):
+        with store.transaction():
+            store.put_conflict(conflict)
+        with store.transaction():
+            assert store.conflict("c1") == conflict
+            assert store.conflict("c1", lock=True) == conflict
+
+
+@_case
+def case_a_decision_is_carried_out_and_taken_back(store: Store, time: Time) -> None:
+    """By the engine's own code: a store that loses a part of it would send, or show, something else."""
+    documents = MemoryDocuments({("Customer", "C-1"): {"name": "C-1", "city": "Rome", "code": AWKWARD}})
+    resolutions = Resolutions(ports_around(store, NoCentral(), FrozenClock(WHEN), documents=documents))
+    with store.transaction():
+        store.put_document(
+            make_document("l1", local_name="C-1", central_name="C-9", version="1", base={"city": "Oslo"})
+        )
+        request = _put(
+            store,
+            "r1",
+            operation=Operation.UPDATE,
+            resource_type="Customer",
+            resource_id="C-1",
+            line="l1",
+            body={"city": "Rome", "code": AWKWARD},
+            base={"city": "Oslo", "code": ""},
+            readiness=Readiness.READY,
+        )
+        held = move(request, Status.CONFLICT, readiness=Readiness.READY)
+        assert store.replace(held)
+        store.put_conflict(
+            make_conflict(
+                "c1",
+                line="l1",
+                local_data=documents.current("Customer", "C-1"),
+                base_data={"city": "Oslo", "code": ""},
+                server_data={"name": "C-9", "modified": "2", "city": "Bonn", "code": ""},
+                server_version="2",
+            )
+        )
+        before = (store.get("r1"), store.document("l1"))
+    for side, city in (("server", "Bonn"), ("local", "Rome")):
+        resolutions.apply("c1", Resolution.MERGE, by="ann", choices={"city": side})
+        with store.transaction():
+            again, decided = store.get("r1"), store.conflict("c1")
+            assert again is not None
+            assert decided is not None
+            assert (again.status, again.carries) == (Status.PENDING, "c1")
+            assert again.body == ({"code": AWKWARD} if side == "server" else held.body)
+            assert decided.values == {"city": city, "code": AWKWARD}
+            assert store.pending_conflict("l1") is None
+        resolutions.undo("c1", by="bob")
+        with store.transaction():
+            pending = store.pending_conflict("l1")
+            assert pending is not None
+            assert (pending.id, pending.undo, pending.values) == ("c1", None, None)
+            stands = store.get("r1")
+            assert stands is not None
+            assert before[0] is not None
+            assert (stands.status, stands.body, stands.base) == (Status.CONFLICT, held.body, held.base)
+            assert store.document("l1") == before[1]
 
 
 @_case

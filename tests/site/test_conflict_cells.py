@@ -241,6 +241,56 @@ def test_child_rows_are_merged_and_stay_the_same_rows_on_both_sites(branch, cent
     assert told(branch, sale["name"]) == told(central, there["name"]) == [*expected[:2], ("OIL", 8)]
 
 
+@pytest.mark.parametrize(
+    ("site_wide", "of_the_type", "decided"),
+    [
+        ("Last Write Wins", None, True),
+        ("Manual", None, False),
+        ("Last Write Wins", "Manual", False),
+        ("Manual", "Last Write Wins", True),
+    ],
+)
+def test_what_clashes_in_a_merge_goes_as_the_settings_say(
+    site_wide, of_the_type, decided, branch, central, settings, manager
+):
+    policy = {"document_type": "Shop Note", **({"merge_clashes": of_the_type} if of_the_type else {})}
+    settings(policies=[policy], default_strategy="Field Merge", merge_clashes=site_wide)
+    _, name = update_update(branch, central, manager)
+    # Far enough apart, so that it is certain who was later.
+    branch.run(later_by_an_hour, name)
+    branch.sync()
+    (conflict,) = branch.documents("Sync Conflict")
+    if decided:
+        assert (conflict["resolution"], conflict["resolved_by"]) == ("merge", "rule:Field Merge")
+        assert "both sides changed category" in conflict["reason"]
+        for site in (branch, central):
+            stands(site, "Shop Note", {"category": "C", "weight": 3, "body": "said here"})
+        return
+    assert (conflict["resolution_status"], conflict["resolution"]) == ("pending", None)
+    assert conflict["reason"] == "both sides changed category; a person decides"
+    given = {"conflict_id": conflict["name"], "resolution": "merge", "choices": {"category": "server"}}
+    answer = manager.post(f"{API}resolve_conflict", json=given)
+    assert answer.ok, answer.text
+    branch.sync(later=1)
+    for site in (branch, central):
+        stands(site, "Shop Note", {"category": "B", "weight": 3, "body": "said here"})
+
+
+def later_by_an_hour(name):
+    """Runs on the branch: the change that waits was made an hour later."""
+    from dataclasses import replace
+    from datetime import timedelta
+
+    from erp_offline_sync import tasks
+
+    store = tasks.own_store()
+    with store.transaction():
+        for request in store.list_requests(doctype="Shop Note"):
+            if request.operation.value == "update":
+                made = request.created_at + timedelta(hours=1)
+                store.replace(replace(request, created_at=made, changed_at=made))
+
+
 def test_where_the_central_moves_meanwhile_the_conflict_comes_back_with_the_choices(branch, central, manager):
     update_update(branch, central, manager)
     branch.sync()
