@@ -10,7 +10,7 @@ import frappe
 
 from erp_offline_sync import permissions
 from erp_offline_sync.conflicts import deciding, expecting, previewing, reading
-from erp_offline_sync.conflicts.asked import names_of, parsed, resolution_of
+from erp_offline_sync.conflicts.asked import decision_of, names_of, parsed, resolution_of
 from erp_offline_sync.endpoints import needs_all_parameters
 
 
@@ -41,9 +41,7 @@ def preview(
 ) -> dict[str, Any]:
     """What this decision would change here and there, and what this site would refuse of it. Nothing is written."""
     permissions.only_readers()
-    return previewing.previewed(
-        name, resolution_of(resolution), parsed(choices, dict), parsed(values, dict), server_version
-    )
+    return previewing.previewed(name, *decision_of(resolution, choices, values), server_version)
 
 
 @frappe.whitelist(methods=["POST"])
@@ -57,9 +55,7 @@ def decide(
 ) -> dict[str, Any]:
     """Decide a conflict. `server_version` is the one that the person looked at: where it moved, nothing is done."""
     permissions.only_readers()
-    return deciding.decided(
-        name, resolution_of(resolution), parsed(choices, dict), parsed(values, dict), server_version
-    )
+    return deciding.decided(name, *decision_of(resolution, choices, values), server_version)
 
 
 @frappe.whitelist(methods=["POST"])

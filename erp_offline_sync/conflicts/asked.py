@@ -35,6 +35,11 @@ def names_of(given):
     return names
 
 
+def decision_of(resolution, choices, values):
+    """(Resolution, {key: side}, {key: value}) of what is to be decided or shown beforehand."""
+    return resolution_of(resolution), parsed(choices, dict), parsed(values, dict)
+
+
 def resolution_of(given):
     try:
         return Resolution(given)
