@@ -39,7 +39,14 @@ export class ConflictDetail {
 		this.show_nothing();
 	}
 
+	// What is shown goes: nothing of it is drawn any more.
+	leave() {
+		(this.parts || []).forEach((part) => part.stop?.());
+		this.parts = [];
+	}
+
 	show_nothing(words) {
+		this.leave();
 		this.conflict = null;
 		this.name = "";
 		fill(
@@ -116,7 +123,7 @@ export class ConflictDetail {
 		const tables = conflict.tables.filter((table) =>
 			table.rows.some((row) => row.state !== "same")
 		);
-		this.parts = [];
+		this.leave();
 		const part = (made) => {
 			this.parts.push(made);
 			return made.element;
@@ -345,12 +352,12 @@ export class ConflictDetail {
 			"btn-link osc-toggle",
 			() => {
 				if (host.hidden && !host.childElementCount) {
-					host.appendChild(
-						fields_table(this.view, fields, {
-							caption: __("Equal fields"),
-							plain: true,
-						}).element
-					);
+					const made = fields_table(this.view, fields, {
+						caption: __("Equal fields"),
+						plain: true,
+					});
+					this.parts.push(made);
+					host.appendChild(made.element);
 				}
 				host.hidden = !host.hidden;
 				turn.textContent = host.hidden ? show : __("Hide equal fields");
@@ -512,10 +519,22 @@ export class ConflictDetail {
 	edit() {
 		if (!this.view?.may_write) return;
 		const path = this.path_in_focus() || choices.missing(this.draft, this.conflict)[0];
-		let place = path && this.host.querySelector(`[data-path="${CSS.escape(path)}"]`);
+		let place = this.place_of(path);
 		// A cell is written in its row.
 		while (place && !place.osc_write) place = place.parentElement;
 		place?.osc_write(path);
+	}
+
+	// The element that is about something, which need not be drawn yet.
+	place_of(path) {
+		if (!path) return null;
+		const css = `[data-path="${CSS.escape(path)}"]`;
+		if (!this.host.querySelector(css)) this.complete();
+		return this.host.querySelector(css);
+	}
+
+	complete() {
+		this.parts.forEach((part) => part.complete?.());
 	}
 
 	path_in_focus() {
@@ -525,6 +544,7 @@ export class ConflictDetail {
 
 	next_choice(step) {
 		if (!this.conflict) return;
+		this.complete();
 		const places = [...this.host.querySelectorAll("[data-path]")].filter((place) =>
 			place.querySelector(".osc-radio")
 		);
@@ -535,7 +555,7 @@ export class ConflictDetail {
 	}
 
 	go_to(path) {
-		const place = path && this.host.querySelector(`[data-path="${CSS.escape(path)}"]`);
+		const place = this.place_of(path);
 		const radios = place ? [...place.querySelectorAll(".osc-radio")] : [];
 		const target = radios.find((each) => each.checked) || radios[0];
 		target?.focus();

@@ -4,15 +4,18 @@ import { field_result, is_clash } from "./choices";
 import { button, fill, h, icon } from "./dom";
 import { editor } from "./editor";
 import { said, said_apart } from "./format";
+import { bit_by_bit } from "./lazy";
 import { line_diff } from "./lines";
 import { new_group, radio } from "./radio";
 import { SIDE_LABELS, state_pill } from "./states";
 import { value } from "./value";
 
 const SIDES = ["base", "local", "server"];
+const AT_FIRST = 60; // more than a screen shows
 
 // `view`: { conflict, draft, may_choose, may_write, take(path, side), write(path, value), unwrite(path) }.
-// Answers { element, update() }; update shows what `view.draft` says now.
+// Answers { element, update(), complete(), stop() }; update shows what `view.draft` says now, the others are those of
+// what is drawn bit by bit.
 export function fields_table(view, fields, { caption, plain = false }) {
 	const prefix = new_group();
 	const heads = ["field", ...SIDES, "result"];
@@ -34,10 +37,12 @@ export function fields_table(view, fields, { caption, plain = false }) {
 		)
 	);
 	const body = h("tbody", { role: "rowgroup" });
-	const rows = fields.map((field, index) =>
-		field_row(view, field, `${prefix}-${index}`, prefix, plain)
-	);
-	rows.forEach((row) => row.elements.forEach((element) => body.appendChild(element)));
+	const rows = [];
+	const draw = (field, index) => {
+		const row = field_row(view, field, `${prefix}-${index}`, prefix, plain);
+		rows.push(row);
+		body.append(...row.elements);
+	};
 	const table = h(
 		"table",
 		{ class: "osc-table osc-fields", role: "table" },
@@ -45,7 +50,11 @@ export function fields_table(view, fields, { caption, plain = false }) {
 		h("thead", { role: "rowgroup" }, head),
 		body
 	);
-	return { element: table, update: () => rows.forEach((row) => row.update()) };
+	return {
+		element: table,
+		update: () => rows.forEach((row) => row.update()),
+		...bit_by_bit(fields, draw, AT_FIRST),
+	};
 }
 
 function field_row(view, field, id, prefix, plain) {

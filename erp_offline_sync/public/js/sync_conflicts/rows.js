@@ -5,14 +5,16 @@ import { cell_path, is_clash, row_result, side_of } from "./choices";
 import { button, fill, h, icon } from "./dom";
 import { editor } from "./editor";
 import { said, said_apart } from "./format";
+import { bit_by_bit } from "./lazy";
 import { new_group, radio } from "./radio";
 import { SIDE_LABELS, state_pill } from "./states";
 import { value } from "./value";
 
 const SIDES = ["base", "local", "server"];
 const KNOWN_BY = 3; // columns that are shown anyway, to know a row by
+const AT_FIRST = 20; // more than a screen shows
 
-// `view` as for fields_table. Answers { element, update() }.
+// `view` and the answer as for fields_table.
 export function rows_section(view, table) {
 	const changed = table.rows.filter((row) => row.state !== "same");
 	const equal = table.rows.filter((row) => row.state === "same");
@@ -20,6 +22,7 @@ export function rows_section(view, table) {
 	const heading = h("h5", { class: "osc-heading", id: new_group() }, table.label || table.path);
 	host.setAttribute("aria-labelledby", heading.id);
 	let drawn = [];
+	let drawing = null;
 	let all_columns = false;
 	let all_rows = false;
 
@@ -31,7 +34,8 @@ export function rows_section(view, table) {
 				changed.some((row) => differs(row, column.fieldname))
 		);
 		const rows = all_rows ? table.rows : changed;
-		drawn = rows.map((row) => row_group(view, table, row, columns));
+		drawing?.stop();
+		drawn = [];
 		const heads = [
 			h("th", { scope: "col", role: "columnheader" }, __("Row")),
 			h("th", { scope: "col", role: "columnheader" }, __("Side")),
@@ -45,6 +49,16 @@ export function rows_section(view, table) {
 				)
 			)
 		);
+		const grid = h(
+			"table",
+			{
+				class: "osc-table osc-children",
+				role: "table",
+				style: `--osc-columns: ${columns.length}`,
+			},
+			h("caption", { class: "sr-only" }, __("Rows of {0}", [table.label || table.path])),
+			h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads))
+		);
 		fill(
 			host,
 			heading,
@@ -56,26 +70,13 @@ export function rows_section(view, table) {
 					role: "group",
 					"aria-labelledby": heading.id,
 				},
-				h(
-					"table",
-					{
-						class: "osc-table osc-children",
-						role: "table",
-						style: `--osc-columns: ${columns.length}`,
-					},
-					h(
-						"caption",
-						{ class: "sr-only" },
-						__("Rows of {0}", [table.label || table.path])
-					),
-					h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads)),
-					drawn.map((each) => each.element)
-				)
+				grid
 			),
 			h(
 				"div",
 				{ class: "osc-toggles" },
 				toggle(
+					"columns",
 					columns.length < table.columns.length || all_columns,
 					all_columns,
 					__("Show all columns"),
@@ -83,6 +84,7 @@ export function rows_section(view, table) {
 					() => (all_columns = !all_columns)
 				),
 				toggle(
+					"rows",
 					equal.length,
 					all_rows,
 					equal.length === 1
@@ -93,8 +95,14 @@ export function rows_section(view, table) {
 				)
 			)
 		);
+		const draw_row = (row) => {
+			const made = row_group(view, table, row, columns);
+			drawn.push(made);
+			grid.appendChild(made.element);
+		};
+		drawing = bit_by_bit(rows, draw_row, AT_FIRST);
 	};
-	const toggle = (wanted, on, show, hide, turn) =>
+	const toggle = (of, wanted, on, show, hide, turn) =>
 		wanted &&
 		button(
 			on ? hide : show,
@@ -102,12 +110,18 @@ export function rows_section(view, table) {
 			() => {
 				turn();
 				draw();
+				host.querySelector(`[data-toggles=${of}]`)?.focus();
 			},
-			{ "aria-expanded": String(Boolean(on)) }
+			{ "aria-expanded": String(Boolean(on)), "data-toggles": of }
 		);
 
 	draw();
-	return { element: host, update: () => drawn.forEach((each) => each.update()) };
+	return {
+		element: host,
+		update: () => drawn.forEach((each) => each.update()),
+		complete: () => drawing.complete(),
+		stop: () => drawing.stop(),
+	};
 }
 
 const number_class = (column) =>
