@@ -18,6 +18,7 @@ NOTE = ".offline-sync-note"
 ACCEPT = f"{MODAL} .btn-primary"
 SECOND = ("meera@shop.example", "Offline Sync Manager", "Shop User")
 ARABIC = ("noura@shop.example", "Offline Sync Manager", "Shop User")
+GERMAN = ("jutta@shop.example", "Offline Sync Manager", "Shop User")
 HOSTILE = (
     "<script>window.struck=1</script><img src=x onerror='window.struck=1'>\u202egnp.exe\u202c"
     "<a href='javascript:window.struck=1'>O'Brien</a> 50% %s {0} \u0639\u0631\u0628\u064a"
@@ -212,18 +213,18 @@ def test_cells_of_rows_are_written_by_hand(branch, central, desk, browser, manua
     browser.run("document.activeElement.select()")
     press(browser, "4", "4")
     press(browser, "Enter", "\r")
-    browser.see(f"{clash} .osc-line-result", "4.000", "Written by you", "Take back")
+    browser.see(f"{clash} .osc-line-result td", "4.000", "Written by you", "Take back")
     browser.see(".osc-progress", "Everything is chosen.")
     assert browser.run("return document.activeElement.matches('.osc-edit')")
-    browser.click(f"{changed} .osc-line-result .osc-writable:last-child")
-    browser.type(f"{changed} .osc-line-result td:last-child .osc-editor", "11.5")
+    browser.click(f"{changed} .osc-line-result td[data-label='Rate']")
+    browser.type(f"{changed} .osc-line-result td[data-label='Rate'] .osc-editor", "11.5")
     browser.click(f"{changed} .osc-done")
-    browser.see(f"{changed} .osc-line-result", "11.50", "Written by you")
+    browser.see(f"{changed} .osc-line-result td", "11.50", "Written by you")
     desk.wide_picture("conflict-rows", ".osc-rows")
     browser.click(f"{changed} .osc-note button", "Take back")
-    browser.see(f"{changed} .osc-line-result", "12.00")
+    browser.see(f"{changed} .osc-line-result td", "12.00")
     browser.click(f"{changed} .osc-edit")
-    browser.type(f"{changed} .osc-line-result td:last-child .osc-editor", "11.5")
+    browser.type(f"{changed} .osc-line-result td[data-label='Rate'] .osc-editor", "11.5")
     press(browser, "Escape")
     browser.click(".osc-accept")
     browser.see(MODAL, "Preview", "Items, row 1: Qty", "Items, row 2: Rate")
@@ -239,12 +240,12 @@ def test_a_row_taken_from_a_side_gives_up_what_was_written_into_it(branch, centr
     desk.conflicts(conflict)
     clash = ".osc-children tbody.osc-state-clash"
     browser.click(f"{clash} .osc-edit")
-    browser.type(f"{clash} .osc-line-result td:nth-of-type(2) .osc-editor", "4")
+    browser.type(f"{clash} .osc-line-result td[data-label='Qty'] .osc-editor", "4")
     browser.click(f"{clash} .osc-done")
-    browser.see(f"{clash} .osc-line-result", "4.000", "Written by you")
+    browser.see(f"{clash} .osc-line-result td", "4.000", "Written by you")
     browser.click(f"{clash} .osc-row-choice:last-child input")
-    browser.see(f"{clash} .osc-line-result", "5.000")
-    assert "Written by you" not in browser.text(f"{clash} .osc-line-result")
+    browser.see(f"{clash} .osc-line-result td", "5.000")
+    assert "Written by you" not in browser.text(f"{clash} .osc-line-result td")
     browser.click(".osc-segment", "All local")
     assert browser.texts(f"{clash} .osc-note") == []
 
@@ -499,6 +500,25 @@ def test_the_page_fits(branch, central, desk, browser, manual, name, width, them
         desk.theme("light")
         if who is ARABIC:
             branch.run(speak, who[0], "en")
+
+
+def test_the_page_speaks_the_persons_language(branch, central, desk, browser, manual):
+    _, conflict = disagree(branch, central)
+    desk.log_in(*GERMAN)
+    branch.run(speak, GERMAN[0], "de")
+    try:
+        desk.load()
+        desk.conflicts(conflict)
+        browser.see(f"{DETAIL} .osc-sentence", "hat es hier geändert", "bei der Zentrale")
+        heads = browser.texts(".osc-fields thead th")
+        assert heads == ["Feld", "Davor", "Lokal (hier)", "Server (Zentrale)", "Ergebnis"]
+        choose(browser, "category", "local")
+        desk.picture("conflict-german")
+        browser.click(".osc-accept")
+        browser.see(MODAL, "Vorschau", "Vorher", "Nachher", "Annehmen")
+        desk.close_dialog()
+    finally:
+        branch.run(speak, GERMAN[0], "en")
 
 
 def speak(user, language):

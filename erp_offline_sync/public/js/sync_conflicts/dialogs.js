@@ -32,10 +32,6 @@ function dialog({ title, content, accept, act, look = "btn-primary" }) {
 }
 
 export function ask_decision({ preview, what, conflict, accept }) {
-	const asked =
-		preview.asked === "central"
-			? __("The central was asked: it tried this out and took it back.")
-			: __("Checked by this branch's own rules. The central is asked when it is sent.");
 	const content = [
 		h("p", { class: "osc-what" }, what),
 		preview.server_moved &&
@@ -49,7 +45,13 @@ export function ask_decision({ preview, what, conflict, accept }) {
 		problems(preview.problems),
 		changes(__("This branch's document"), preview.here, conflict),
 		changes(__("The central's document"), preview.there, conflict),
-		h("p", { class: "text-muted" }, asked, " ", __("It can be undone until it is sent.")),
+		h(
+			"p",
+			{ class: "text-muted" },
+			__("Checked by this branch's own rules. The central is asked when it is sent."),
+			" ",
+			__("It can be undone until it is sent.")
+		),
 	];
 	const label = preview.problems?.length ? __("Accept Anyway") : __("Accept");
 	return dialog({ title: __("Preview"), content, accept: label, act: accept });

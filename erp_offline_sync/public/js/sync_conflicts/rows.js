@@ -4,7 +4,7 @@
 import { cell_path, is_clash, row_result, side_of } from "./choices";
 import { button, fill, h, icon } from "./dom";
 import { editor } from "./editor";
-import { said, said_apart } from "./format";
+import { is_empty, said, said_apart } from "./format";
 import { bit_by_bit } from "./lazy";
 import { new_group, radio } from "./radio";
 import { SIDE_LABELS, state_pill } from "./states";
@@ -130,7 +130,8 @@ const number_class = (column) =>
 // Between the sides that have the row: one that was added or removed differs in everything.
 function differs(row, name) {
 	const there = SIDES.map((side) => row[side]).filter(Boolean);
-	return new Set(there.map((side) => JSON.stringify(side[name] ?? null))).size > 1;
+	const values = there.map((side) => (is_empty(side[name]) ? null : side[name]));
+	return new Set(values.map((value) => JSON.stringify(value))).size > 1;
 }
 
 function row_group(view, table, row, columns) {
