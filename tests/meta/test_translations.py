@@ -26,9 +26,9 @@ _CALL = re.compile(
 FRAPPES = frozenset(
     """All; Cancelled; Clear Filters; Close; Discard; Done; Draft; Error; Exception; Field; Keyboard Shortcuts; Links;
     No; Note; Open Document; Open Settings; Path; Pending; Preview; Reason; Refresh; Result; Retry; Row; Row {0};
-    Search; Sent; Shortcuts; Skip; Submitted; Time; Undo; Yes; or; {0} of {1}""".replace("\n    ", " ").split(
-        "; "
-    )
+    Search; Sent; Shortcuts; Skip; Submitted; Time; Undo; Yes; just now; or; {0} of {1}""".replace(
+        "\n    ", " "
+    ).split("; ")
 )
 
 Message = tuple[str, str]

@@ -99,6 +99,11 @@ export function person(user) {
 	return known && known !== user ? `${known} (${user})` : user;
 }
 
+// In the person's language, which moment does not speak in the Desk.
 export function ago(iso) {
-	return iso ? moment(iso).fromNow() : "";
+	if (!iso) return "";
+	const zone = frappe.boot.time_zone?.system || moment.tz.guess();
+	const by_the_site = moment(iso).tz(zone).format("YYYY-MM-DD HH:mm:ss");
+	// Of what this browser's clock takes for the future Frappe says nothing.
+	return frappe.datetime.prettyDate(by_the_site) || __("just now");
 }
