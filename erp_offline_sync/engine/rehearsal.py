@@ -17,7 +17,7 @@ from .model import Conflict, Document, Json, Operation, Request, Resolution, Sch
 from .names import in_local_names
 from .ports import LocalDocuments, Ports
 from .resolution import Resolutions
-from .sides import known_rows
+from .sides import known_rows, taken_here
 from .standing import docstatus_of
 from .values import synced_values
 
@@ -150,7 +150,11 @@ def _here(ports: Ports, decided: Conflict, document: Document | None, sent: Iter
     if current is None or not carried:
         return current
     schema = ports.policies.schema(document.doctype)
-    return {**current, **synced_values(decided.values or {}, schema)}
+    theirs, names = (
+        synced_values(decided.values or {}, schema),
+        (document.local_name, str(document.central_name)),
+    )
+    return {**current, **taken_here(current, theirs, schema, names=names)}
 
 
 def _arrived(document: Json | None, sent: Iterable[Request]) -> Json | None:

@@ -38,11 +38,11 @@ from .outgoing import document_body, row_names
 from .paths import document_path
 from .ports import Ports
 from .registry import conflict_data, read_answer
-from .sides import Sides, common_base, known_rows, matched_rows, result_of
+from .sides import Sides, common_base, known_rows, matched_rows, result_of, taken_here
 from .standing import Standing, docstatus_of, merges
 from .steps import in_first_state, step_after
 from .transitions import begun_anew, move, taken_back
-from .values import is_rows, moved_fields, same_value, synced_values
+from .values import is_rows, moved_fields, synced_values
 
 __all__ = ["Resolutions", "resolutions_of"]
 
@@ -418,17 +418,9 @@ class Resolutions:
         if current is None:
             return
         schema = self._schema(document.doctype)
-        # A field that it is named by follows the name, which stays what it is here.
-        keep |= {
-            field
-            for field, value in theirs.items()
-            if value == server["name"] and current.get(field) == document.local_name
-        }
-        # Nor is what the policy sets on the way out anybody's change.
-        sets = schema.outgoing if schema else {}
-        keep |= {field for field, value in sets.items() if same_value(theirs.get(field), value)}
-        differing = moved_fields({**theirs, **synced_values(current, schema)}, theirs, schema)
-        values = {field: theirs[field] for field in differing if field in theirs and field not in keep}
+        names = (document.local_name, str(server["name"]))
+        taken = taken_here(current, theirs, schema, names=names)
+        values = {field: value for field, value in taken.items() if field not in keep}
         if values:
             self._ports.documents.write(document.doctype, document.local_name, values)
             self._match_rows(document, server)

@@ -18,7 +18,7 @@ from .model import Conflict, ConflictType, Document, Json, Request, Schema
 from .names import in_central_names, in_local_names
 from .outgoing import row_names
 from .ports import Store
-from .values import is_rows, moved_fields, synced_values
+from .values import is_rows, moved_fields, same_value, synced_values
 
 __all__ = [
     "Sides",
@@ -28,6 +28,7 @@ __all__ = [
     "matched_rows",
     "result_of",
     "sides_of",
+    "taken_here",
 ]
 
 _KEY = re.compile(r"(?P<field>[^\[\].]+)(\[(?P<row>[^\]]+)\](\.(?P<column>[^\[\].]+))?)?")
@@ -158,6 +159,20 @@ def result_of(
         found[0][str(column)] = value
         result[field] = rows
     return result
+
+
+def taken_here(
+    current: Json, theirs: Json, schema: Schema | None, *, names: tuple[str, str]
+) -> dict[str, Any]:
+    """Those of the values that are to stand here in which the branch's document differs. `names` are its own, here
+    and there."""
+    # A field that it is named by follows the name, which stays what it is here.
+    keep = {field for field, value in theirs.items() if value == names[1] and current.get(field) == names[0]}
+    # Nor is what the policy sets on the way out anybody's change.
+    sets = schema.outgoing if schema else {}
+    keep |= {field for field, value in sets.items() if same_value(theirs.get(field), value)}
+    differing = moved_fields({**theirs, **synced_values(current, schema)}, theirs, schema)
+    return {field: theirs[field] for field in differing if field in theirs and field not in keep}
 
 
 def field_of(key: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -290,3 +291,25 @@ def test_differences_name_fields_rows_their_order_and_the_state() -> None:
     unnamed = differences_of({"items": [{"item": "A", "qty": 1}]}, {"items": []}, SCHEMAS["Sale"])
     assert told(unnamed) == {"items": ([{"item": "A", "qty": 1}], [])}
     assert differences_of(None, None, None) == []
+
+
+@pytest.mark.parametrize("remark", ["set on the way out", "theirs"])
+def test_what_the_policy_sets_on_the_way_out_is_no_change_here(remark: str) -> None:
+    """As when the result arrives: it is not written into the branch's document."""
+    sets = replace(SCHEMAS["Sale"], outgoing={"remark": "set on the way out"})
+    branch = a_branch(
+        config=Config(default_strategy=Strategy.MANUAL), schemas={**SCHEMAS, "Sale": sets}, unique=[]
+    )
+    name = branch.synced("Sale", "S-1", total=1, remark="")
+    branch.central.edit("Sale", name, remark=remark, total=5)
+    branch.update("Sale", "S-1", total=2)
+    branch.run()
+    shown = rehearse(branch.ports, branch.pending().id, R.MERGE, by="ann", choices={"total": "local"})
+    expected = {"remark": ("", "theirs")} if remark == "theirs" else {}
+    assert {each.key: (each.before, each.after) for each in shown.here()} == expected
+    branch.engine.resolutions.apply(branch.pending().id, R.MERGE, by="ann", choices={"total": "local"})
+    branch.run()
+    branch.run()
+    here = branch.here("Sale", "S-1")
+    assert here is not None
+    assert (here["total"], here["remark"]) == (2, "theirs" if remark == "theirs" else "")
