@@ -67,9 +67,11 @@ def _read_by(read):
 
 
 def _time(value):
-    """Frappe spells the hour with one digit or with two."""
-    hour, _colon, rest = value.partition(":")
-    return time.fromisoformat(f"{hour.rjust(2, '0')}:{rest}")
+    """Frappe spells the hour, and seconds with a fraction, with one digit or with two; Python before 3.11 takes
+    three or six digits of a fraction."""
+    parts, _point, fraction = value.partition(".")
+    spelled = ":".join(part.rjust(2, "0") for part in parts.split(":"))
+    return time.fromisoformat(f"{spelled}.{fraction[:6].ljust(6, '0')}" if fraction else spelled)
 
 
 _FITS = {

@@ -70,11 +70,17 @@ def test_the_list_shows_each_state_in_its_colour_and_filters_by_it(branch, desk,
 
 
 def test_a_request_that_waits_says_what_for_and_when_it_goes(branch, central, desk, browser):
+    branch.insert({"doctype": "Shop Item", "item_code": "TEA"})
+    branch.sync()
     with central.unreachable():
         customer = branch.insert({"doctype": "Shop Customer", "customer_name": "Asha"})["name"]
         save_note(branch, customer=customer)
         branch.sync()
-        first, second = requests_of(branch)
+        _, first, second = requests_of(branch)
+        desk.list("Offline Request")
+        browser.wait("return document.querySelectorAll(arguments[0]).length === 3", WHYS)
+        wait_until(lambda: _all_said(browser))
+        desk.wide_picture("requests")
         desk.form("Offline Request", second["name"])
         said = browser.see(MESSAGE, f"Waits for Shop Customer {customer}, which it links to")
         assert first["name"] not in said

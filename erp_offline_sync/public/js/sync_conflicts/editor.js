@@ -1,7 +1,7 @@
 // The field in which a person writes a result: the browser's own inputs, so that nothing of it is read as HTML.
 
 import { h } from "./dom";
-import { is_empty, is_long, is_number } from "./format";
+import { is_empty, is_long, is_number, one_spelling } from "./format";
 
 const KINDS = { Date: "date", Datetime: "datetime-local", Time: "time" };
 let lists = 0;
@@ -52,7 +52,7 @@ function to_input(field, value) {
 	if (field.fieldtype === "Datetime") {
 		return frappe.datetime.convert_to_user_tz(String(value).split(".")[0]).replace(" ", "T");
 	}
-	if (field.fieldtype === "Time") return String(value).split(".")[0].padStart(8, "0");
+	if (field.fieldtype === "Time") return one_spelling(value).split(".")[0];
 	return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 

@@ -78,9 +78,7 @@ export function said(value, field, doc = {}, titles = {}) {
 // The same for values that stand beside each other: where they differ and read alike, as they are.
 export function said_apart(values, field, doc, titles) {
 	const words = values.map((value) => said(value, field, doc, titles));
-	// A time is spelled with one digit of the hour or with two.
-	const spelled = (value) =>
-		field.fieldtype === "Time" ? String(value).replace(/^(\d):/, "0$1:") : value;
+	const spelled = (value) => (field.fieldtype === "Time" ? one_spelling(value) : value);
 	const raw = values.map((value) =>
 		is_empty(value) ? "" : offline_sync.text.shown(spelled(value))
 	);
@@ -92,6 +90,15 @@ export function said_apart(values, field, doc, titles) {
 	);
 	return hidden ? raw : words;
 }
+
+// Frappe spells the hour, and seconds with a fraction, with one digit or with two.
+export const one_spelling = (time) =>
+	String(time)
+		.split(":")
+		.map((part) => part.replace(/^\d(?!\d)/, "0$&"))
+		.join(":")
+		.replace(/(\.\d*?)0+$/, "$1")
+		.replace(/\.$/, "");
 
 export function person(user) {
 	if (!user) return __("somebody");
