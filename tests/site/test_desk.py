@@ -77,10 +77,12 @@ def test_a_request_that_waits_says_what_for_and_when_it_goes(branch, central, de
         save_note(branch, customer=customer)
         branch.sync()
         _, first, second = requests_of(branch)
+        browser.resize(1320, 560)
         desk.list("Offline Request")
         browser.wait("return document.querySelectorAll(arguments[0]).length === 3", WHYS)
         wait_until(lambda: _all_said(browser))
-        desk.wide_picture("requests")
+        desk.picture("requests")
+        browser.resize(*SIZE)
         desk.form("Offline Request", second["name"])
         said = browser.see(MESSAGE, f"Waits for Shop Customer {customer}, which it links to")
         assert first["name"] not in said
