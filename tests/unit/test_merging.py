@@ -297,12 +297,14 @@ def test_tables_are_merged_row_by_row_and_the_rows_are_the_same_afterwards(schem
     assert sorted(row["qty"] for row in there(branch, "Sale")["items"]) == [4, 5, 6, 8]
 
 
-def test_one_field_of_one_row_may_be_given() -> None:
+@pytest.mark.parametrize(("row", "item"), [("b", "B"), ("d", "D"), ("n1", "N")])
+def test_one_field_of_one_row_may_be_given(row: str, item: str) -> None:
+    """Of one that both have, that was added here, or there."""
     branch = with_rows()
-    apply(branch, R.MANUAL, values={"items[b].qty": 9})
+    apply(branch, R.MANUAL, values={f"items[{row}].qty": 9})
     branch.run()
     branch.run()
-    assert {row["item"]: row["qty"] for row in there(branch, "Sale")["items"]}["B"] == 9
+    assert {row["item"]: row["qty"] for row in there(branch, "Sale")["items"]}[item] == 9
     branch.assert_equal("Sale", "S-1")
 
 
