@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -73,7 +74,9 @@ def _arrived(rig: Any, count: int) -> None:
     give_up = time.monotonic() + _PATIENCE
     while rig.companion.count("Shop Note") < count:
         if time.monotonic() > give_up:
-            raise TimeoutError(f"{rig.companion.count('Shop Note')} of {count} notes are at the central")
+            waiting = rig.branch.documents("Offline Request", fields=["status", "error_message"])
+            states = Counter(f"{row['status']} {row['error_message'] or ''}".strip() for row in waiting)
+            raise TimeoutError(f"{rig.companion.count('Shop Note')} of {count} notes arrived; {dict(states)}")
         time.sleep(0.2)
 
 

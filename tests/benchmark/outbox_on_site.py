@@ -105,7 +105,7 @@ def filled(rows, ready, scenario):  # type: ignore[no-untyped-def]
         name = "concat('0194f000-0000-7000-8000-', lpad(i, 12, '0'))"
         line = "concat('line-', i)"
     else:
-        name = "'0194f000-0000-7000-8000-' || printf('%%012d', i)"
+        name = "'0194f000-0000-7000-8000-' || substr('000000000000' || i, -12)"
         line = "'line-' || i"
     first = "'0194f000-0000-7000-8000-000000000001'"
     made = {
@@ -128,6 +128,7 @@ def filled(rows, ready, scenario):  # type: ignore[no-untyped-def]
     frappe.db.sql(statement)
     frappe.db.sql("delete from `tabOffline Request` where `name` = 'template'")
     kept = dict(frappe.db.sql("select `status`, count(*) from `tabOffline Request` group by `status`"))
+    frappe.db.commit()
     with store.transaction():
         before = json.loads(store.get_meta("counters") or "{}")
         store.set_meta("counters", json.dumps({**before, "Pending": 0, **kept, "seq": int(one.seq) + rows}))

@@ -13,6 +13,7 @@ _TABLES = (
     "Synced Document",
     "Sync Conflict",
     "Sync Receipt",
+    "Sync Origin",
     "Shop Sale",
     "Shop Sale Item",
     "Shop Customer",
@@ -52,9 +53,7 @@ def _emptied(doctypes):  # type: ignore[no-untyped-def]
             frappe.db.sql(f"delete from `tab{doctype}`")
             frappe.cache.delete_keys(f"document_cache::{doctype}::")
     if frappe.db.table_exists("Sync Metadata"):
-        frappe.db.sql(
-            "delete from `tabSync Metadata` where `name` not in ('origin', 'batching', 'companion')"
-        )
+        frappe.db.sql("delete from `tabSync Metadata` where `name` not in ('origin', 'batching', 'lanes')")
 
 
 def fixtures(customer, items):  # type: ignore[no-untyped-def]
