@@ -108,7 +108,10 @@ def a_repeated_request_has_no_second_effect(branch: Pushing) -> list[Any]:
     (again,) = branch.push(request)
     (other,) = branch.push(replace(request, values={"title": "Another"}))
     same = all(again[key] == first[key] for key in ("name", "version", "docstatus"))
-    return [_said(first), _said(again), same, again["document"]["title"], _said(other)]
+    seen = [_said(first), _said(again), same, again["document"]["title"], _said(other)]
+    branch.one(O.UPDATE, **_on(first["document"]), values={"title": "Changed since"})
+    (later,) = branch.push(request)
+    return [*seen, _said(later), later["version"] == first["version"], later.get("document")]
 
 
 def an_update_needs_the_current_version(branch: Pushing) -> list[Any]:

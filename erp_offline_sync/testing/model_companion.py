@@ -165,6 +165,8 @@ class ModelCompanion:
         document = None
         if request.doctype and known.receipt.name:
             document = self.look(request.doctype, known.receipt.name)
+        if document is not None and document["modified"] != known.receipt.version:
+            document = None  # what somebody made of it since is no answer to this request
         return self._told(request, PushOutcome.DUPLICATE, known.receipt, document)
 
     def _told(
