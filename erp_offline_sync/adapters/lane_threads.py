@@ -34,6 +34,9 @@ class LaneThreads:
         self._flying.add(lane)
         lane.begin(ticket, call, self._landed)
 
+    def arrived(self) -> bool:
+        return not self._landed.empty()
+
     def land(self) -> Landed:
         if not self._flying:
             raise LookupError("Nothing is on its way.")

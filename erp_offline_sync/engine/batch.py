@@ -33,7 +33,7 @@ from .transitions import move
 __all__ = ["BATCHING", "Batches"]
 
 BATCHING = "batching"
-_RECORDED_AT_ONCE = 50
+_RECORDED_AT_ONCE = 100
 _TOO_LARGE = 413
 _NOT_FOUND = (404, 405)
 """Of a companion that was just spoken to: something on the way does not let one of the requests through."""

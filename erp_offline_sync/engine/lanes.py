@@ -64,10 +64,14 @@ def counter_of(request: Request, schema: Schema | None) -> str | None:
 
 
 class Lanes:
-    """One run's. `start` sends, `land` waits for one answer and records it by what was given with the start."""
+    """One run's. `start` sends, `land` waits for one answer and records it by what was given with the start.
 
-    def __init__(self, ports: Ports, line: Line) -> None:
+    `meanwhile` does a little of what else there is to do, and tells whether there may be more.
+    """
+
+    def __init__(self, ports: Ports, line: Line, *, meanwhile: Callable[[], bool]) -> None:
         self._ports = ports
+        self._meanwhile = meanwhile
         self._store = ports.store
         self._line = line
         self._width = self._kept = Width()
@@ -135,7 +139,10 @@ class Lanes:
 
     def land(self) -> Iterator[Delivered]:
         """Wait for one of those on their way, and record it. Yields after each commit."""
-        arrived = self._ports.flights.land()
+        flights = self._ports.flights
+        while not flights.arrived() and self._meanwhile():
+            pass
+        arrived = flights.land()
         flight = self._flights[arrived.ticket]
         full = len(self._flights) >= self._width.lanes
         carried, strained, trips = 0, False, self._line.trips

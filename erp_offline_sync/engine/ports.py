@@ -126,6 +126,9 @@ class Flights(Protocol):
     def start(self, ticket: str, call: Callable[[Central], Reply]) -> None:
         """Begin the call and answer at once. `call` is given a central that nothing else uses meanwhile."""
 
+    def arrived(self) -> bool:
+        """Whether `land` would answer at once."""
+
     def land(self) -> Landed:
         """The next answer that comes, of any call that was begun; waits for it. Raises what that call raised, and
         LookupError where none is on its way."""

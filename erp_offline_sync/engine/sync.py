@@ -41,6 +41,8 @@ __all__ = ["RunReport", "SyncEngine"]
 LEASE_MARGIN = 30.0
 """Seconds that a lease is longer than one delivery's deadline."""
 _PLACED_AT_ONCE = 100
+_PLACED_FIRST = 10
+"""So many times `_PLACED_AT_ONCE` are placed before the first of a larger backlog are sent."""
 _FOUND = frozenset({Result.SUCCESS, Result.CONFLICT})
 """A doubt that ended so was settled by the central's own answers."""
 _LOOKED_BEYOND = 8
@@ -75,7 +77,7 @@ class SyncEngine:
         self._doubts = Doubts(ports, self._booking, self._answers, lookup, self._preparation)
         self._placer = Placer(ports.store, ports.ids)
         self._companion = Companion(ports, lambda: self.origins.current)
-        self._lanes = Lanes(ports, self.line)
+        self._lanes = Lanes(ports, self.line, meanwhile=self._place_some)
         self._singles = Singles(
             ports,
             self.line,
@@ -290,19 +292,29 @@ class SyncEngine:
         known = {request.id for request in asked}
         return [request for request in doubts if request.id not in known] if self.line.usable() else []
 
+    def _place_some(self) -> bool:
+        """Whether there was anything to place, and may be more."""
+        with self._store.transaction():
+            looked_at = self._placer.place_some(_PLACED_AT_ONCE)
+            if looked_at:
+                self._renew()
+        return bool(looked_at) and not self._ports.control.stop_reason()
+
     def _place_all(self) -> None:
-        while True:
-            with self._store.transaction():
-                looked_at = self._placer.place_some(_PLACED_AT_ONCE)
-            if not looked_at:
+        while self._place_some():
+            pass
+
+    def _place_for(self, doctypes: Collection[str] | None) -> None:
+        """All of a day; of a larger backlog so much that something can go. The rest is placed meanwhile."""
+        slices = 0
+        while self._place_some():
+            slices += 1
+            if slices >= _PLACED_FIRST and self._due(1, doctypes):
                 return
-            if self._ports.control.stop_reason():
-                return
-            self._renew()
 
     def _send_batch(self, doctypes: Collection[str] | None) -> bool:
         """Claim a batch and send it; whether there was one. Its last answers may still be on their way."""
-        self._place_all()
+        self._place_for(doctypes)
         capabilities = self._companion.capabilities() if self._due(1, doctypes) else None
         size = self._batch_size() if capabilities is None else self._push_size()
         with self._store.transaction():

@@ -41,12 +41,20 @@ class MemoryFlights:
         self.most = 0
         """The most that were on their way at once."""
         self.land_next: Callable[[list[str]], str] = lambda tickets: tickets[0]
+        self.late = 0
+        """So many times none is said to have arrived yet."""
 
     def start(self, ticket: str, call: Callable[[Central], Reply]) -> None:
         began = self._clock.monotonic()
         reply = call(self._central)
         self._flying[ticket] = Landed(ticket=ticket, reply=reply, seconds=self._clock.monotonic() - began)
         self.most = max(self.most, len(self._flying))
+
+    def arrived(self) -> bool:
+        if self._flying and self.late:
+            self.late -= 1
+            return False
+        return bool(self._flying)
 
     def land(self) -> Landed:
         if not self._flying:

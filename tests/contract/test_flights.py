@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,6 +60,16 @@ def test_each_answer_lands_once_under_its_ticket(flights: Flights) -> None:
     assert landed == {f"t{number}": 200 + number for number in range(5)}
     with pytest.raises(LookupError):
         flights.land()
+
+
+def test_an_answer_has_arrived_until_it_landed(flights: Flights) -> None:
+    assert not flights.arrived()
+    flights.start("t", reply(200))
+    until = time.monotonic() + 10
+    while not flights.arrived():
+        assert time.monotonic() < until
+    flights.land()
+    assert not flights.arrived()
 
 
 def test_what_was_abandoned_does_not_land(flights: Flights) -> None:

@@ -428,6 +428,10 @@ class WorldFlights:
         if len(self._flying) > 1:
             world.faults["side by side"] += 1
 
+    def arrived(self) -> bool:
+        """What is still on its way leaves time for something else."""
+        return min(each.lands for each in self._flying) <= self._world.clock.monotonic()
+
     def land(self) -> Landed:
         world = self._world
         flight = min(self._flying, key=lambda each: each.lands)

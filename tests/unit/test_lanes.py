@@ -283,3 +283,32 @@ def test_what_is_lost_is_looked_up_when_nothing_is_on_its_way(branch: Branch) ->
     assert looked
     assert set(looked) == {0}
     assert set(branch.statuses()) == {Status.SYNCED}
+
+
+def test_a_large_backlog_is_placed_while_its_first_are_on_their_way(branch: Branch) -> None:
+    many(branch, 1500)
+    flights = branch.ports.flights
+    assert isinstance(flights, MemoryFlights)
+    flights.late = 2
+    unplaced: list[int] = []
+
+    def count(number: int) -> None:
+        if number < 2:
+            with branch.store.transaction():
+                unplaced.append(len(branch.store.unplaced(10_000)))
+
+    each_call(branch, count)
+    branch.run(budget=1e6)
+    assert unplaced[0] == 500
+    assert set(branch.statuses()) == {Status.SYNCED}
+
+
+def test_what_waits_at_the_front_of_a_large_backlog_does_not_hide_the_rest(branch: Branch) -> None:
+    first = branch.create("Customer", "C-first", city="Rome")
+    for number in range(1200):
+        branch.update("Customer", "C-first", city=str(number), request={"apart": True})
+    other = branch.create("Customer", "C-other", city="Oslo")
+    each_call(branch, lambda number: refused(417, "MandatoryError") if number == 0 else None)
+    branch.run(budget=1e6)
+    assert branch.status(other) is Status.SYNCED
+    assert branch.status(first) is not Status.SYNCED
