@@ -13,8 +13,8 @@ from typing import Any
 
 from .answers import Answers
 from .batch import Batches
-from .booking import Booking, Result
-from .classify import Outcome
+from .booking import Booking, Result, with_note
+from .classify import Outcome, Verdict
 from .companion import Companion
 from .doubt import Doubts
 from .errors import CentralUnavailable, LeaseLost, Paused
@@ -25,7 +25,7 @@ from .lanes import Delivered, Lanes
 from .line import Line
 from .lookup import Lookup
 from .metrics import Metrics
-from .model import Lease, Readiness, Request, Status
+from .model import Attempt, Lease, Readiness, Request, Status
 from .ordering import Placer
 from .origin import Origins
 from .ports import Ports
@@ -244,7 +244,9 @@ class SyncEngine:
                     if orphan.sent_at is None:
                         back = move(orphan, Status.PENDING, readiness=Readiness.READY)
                     else:
-                        back = move(orphan, Status.IN_DOUBT, readiness=Readiness.READY, next_retry_at=None)
+                        # It may come to the central later than what is sent next.
+                        noted = with_note(orphan, Attempt(at=orphan.sent_at, event=Verdict.UNANSWERED.value))
+                        back = move(noted, Status.IN_DOUBT, readiness=Readiness.READY, next_retry_at=None)
                     self._store.replace(back)
             if len(orphans) < _PLACED_AT_ONCE:
                 return

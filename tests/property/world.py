@@ -273,7 +273,9 @@ class World(Saves, Mishaps, People, Backups):
     def stall(self, *keys: str) -> None:
         """The whole process sleeps longer than its lease, and another one takes over meanwhile."""
         self.clock.advance(95)
-        for key in keys:
+        # What is on its way side by side with it is recorded no more than that.
+        flying = [each.key for each in self.open_requests() if each.status is Status.IN_FLIGHT]
+        for key in [*keys, *flying]:
             self.answers.lost(key)
         self.nested = True
         try:

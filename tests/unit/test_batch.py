@@ -28,7 +28,7 @@ from erp_offline_sync.engine.batch import BATCHING
 from erp_offline_sync.engine.companion import COMPANION, Companion
 from erp_offline_sync.engine.config import Config
 from erp_offline_sync.engine.errors import NotAllowed
-from erp_offline_sync.engine.model import Link, Operation, Reply, Status
+from erp_offline_sync.engine.model import Landed, Link, Operation, Reply, Status
 from erp_offline_sync.engine.origin import SET_BACK
 from erp_offline_sync.engine.push import LIMITS, PushRequest
 from erp_offline_sync.engine.status import sync_status
@@ -676,6 +676,31 @@ def test_a_call_that_was_not_answered_twice_is_settled_by_its_receipt(branch: Br
     drain(branch, 2)
     assert branch.status(call) is Status.SYNCED
     assert [effect[1] for effect in branch.central.effects] == ["call"]
+
+
+def test_what_a_dead_run_pushed_may_still_come_after_a_later_push_was_refused() -> None:
+    """Nothing that was refused just then is taken for certainly not there: here it would be made and forgotten."""
+    branch = a_branch(companion=True, config=Config(max_retries=0))
+    request = branch.create("Customer", "C-1", city="Rome")
+    branch.central.faults.append(Fault(LOST, late=100))
+    land = branch.ports.flights.land
+
+    def killed() -> Landed:
+        raise KeyboardInterrupt
+
+    branch.ports.flights.land = killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        branch.run()
+    branch.ports.flights.land = land  # type: ignore[method-assign]
+    branch.later(95)
+    branch.answer(refused(417, "ValidationError"))
+    SyncEngine(branch.ports, holder="the next").run()
+    assert branch.status(request) is Status.NEEDS_ATTENTION
+    branch.delete("Customer", "C-1")
+    branch.later(60)
+    branch.run()
+    assert branch.get(request).merged_into is None
+    assert branch.status(request) is Status.NEEDS_ATTENTION
 
 
 def test_what_a_push_may_still_bring_is_not_discarded(branch: Branch) -> None:
