@@ -140,7 +140,7 @@ def _document(kind: str, mark: str) -> dict[str, Any]:
     if kind == "hash":
         return {"title": f"note {mark}", "body": "north market paper " * 12, "category": "A", "weight": 2.5}
     if kind == "series":
-        return {"customer_name": f"Customer {mark}", "mobile": "0123 456", "credit_limit": 500}
+        return {"customer_name": f"Customer {mark}", "mobile": f"0123 {mark}", "credit_limit": 500}
     rows = [{"item": item, "qty": 2, "rate": 9.5} for item in ITEMS]
     return {
         "customer": CUSTOMER,
