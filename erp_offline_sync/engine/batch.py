@@ -275,14 +275,14 @@ class Batches:
             yield from self._lost(marked, outcome)
         elif outcome.verdict in _DESTINATIONS or outcome.exc_type in STOPPED:
             tried = None if outcome.verdict is Verdict.NOT_SENT else marked[0].id
-            self._line.trip(outcome, request_id=tried)
             self._unlooked(marked)
+            self._line.trip(outcome, request_id=tried)
         elif outcome.status != _TOO_LARGE and self._companion.ask() is None:
             # There is no companion any more: they go by plain REST.
             self._unlooked(marked)
         elif outcome.verdict is Verdict.CONFIGURATION and outcome.status not in _NOT_FOUND:
-            self._line.trip(outcome, request_id=marked[0].id)
             self._unlooked(marked)
+            self._line.trip(outcome, request_id=marked[0].id)
         else:
             yield from self._spoilt(marked, outcome, size)
 

@@ -1199,3 +1199,21 @@ def test_a_server_error_of_a_central_that_is_not_well_is_nobodys_attempt(branch:
     branch.central.probe = probe  # type: ignore[method-assign]
     drain(branch, 2)
     assert branch.status(request) is Status.SYNCED
+
+
+def test_a_run_that_lost_its_lease_closes_no_line_for_the_next(branch: Branch) -> None:
+    """A zombie's push is refused as a whole after another run took its requests over."""
+    requests = many(branch, 3)
+
+    def slow(data: bytes) -> Reply:
+        with branch.store.transaction():
+            for request in requests:
+                current = branch.store.get(request)
+                assert current is not None
+                branch.store.replace(replace(current, lease_token=99))
+        return refused(429, "TooManyRequestsError", retry_after="60")
+
+    branch.central.push = slow  # type: ignore[method-assign]
+    assert branch.run().reason == "lease lost"
+    branch.engine.line.load()
+    assert branch.engine.line.breaker.closed
