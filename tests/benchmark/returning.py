@@ -181,7 +181,9 @@ def _by_ticks(branch: Assembled, clock: FrozenClock, control: StopFlag, drawn: r
     """One run a minute, at a second of it that differs between benches."""
     at = drawn.uniform(0, _TICK)
     while control.stop_reason() is None:
-        clock.advance((at - clock.monotonic()) % _TICK or _TICK)
+        rest = (at - clock.monotonic()) % _TICK
+        # What is left by rounding is no time: it would never get to the next minute.
+        clock.advance(rest if rest > 1.0 else rest + _TICK)
         second = clock.now().second
         branch.engine.run(
             budget=_BUDGET,
