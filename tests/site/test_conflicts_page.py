@@ -223,6 +223,7 @@ def test_cells_of_rows_are_written_by_hand(branch, central, desk, browser, manua
     desk.wide_picture("conflict-rows", ".osc-rows")
     browser.click(f"{changed} .osc-note button", "Take back")
     browser.see(f"{changed} .osc-line-result td", "12.00")
+    assert browser.run("return document.activeElement.matches('.osc-edit')")
     browser.click(f"{changed} .osc-edit")
     browser.type(f"{changed} .osc-line-result td[data-label='Rate'] .osc-editor", "11.5")
     press(browser, "Escape")

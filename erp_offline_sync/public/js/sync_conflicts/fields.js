@@ -156,7 +156,10 @@ function field_row(view, field, id, prefix, plain) {
 					{ class: "osc-note" },
 					__("Written by you."),
 					" ",
-					button(__("Take back"), "btn-link", () => view.unwrite(field.path))
+					button(__("Take back"), "btn-link", () => {
+						view.unwrite(field.path);
+						result.querySelector(".osc-edit")?.focus();
+					})
 				)
 		);
 	};

@@ -289,13 +289,16 @@ function row_group(view, table, row, columns) {
 	};
 
 	function written_note(column) {
-		const path = cell_path(row, column.fieldname);
+		const take_back = () => {
+			view.unwrite(cell_path(row, column.fieldname));
+			if (edit) edit.focus();
+		};
 		return h(
 			"span",
 			{ class: "osc-note" },
 			__("Written by you."),
 			" ",
-			button(__("Take back"), "btn-link", () => view.unwrite(path))
+			button(__("Take back"), "btn-link", take_back)
 		);
 	}
 
