@@ -101,7 +101,8 @@ class Answers:
         if answered is not None and request.operation is Operation.CREATE and _docstatus(answered) < wanted:
             # The receipt is of the insert; the submit was only queued there.
             return self._deferred(request, Outcome(verdict=Verdict.LATER, name=known), answered)
-        base = document.base or {}
+        renamed = answered is not None and request.operation is Operation.RENAME
+        base = _renamed(document, answered or {}) if renamed else document.base or {}
         after = {**base, **_sent(request, base), "name": known, "modified": version}
         after["docstatus"] = wanted or _docstatus(base)
         if answered is None:

@@ -25,6 +25,7 @@ KEPT: Mapping[int, str] = {
     4017: "a repeated push was answered with what others had made of its document since",
     5100: "a create was taken for refused while the push of a run that was gone was still on its way",
     5432: "side by side with a run's stall, an answer that nobody recorded was counted",
+    8533: "after a rename told by its receipt alone, the field that it is named by was known as before",
     871: "a restored document linked to another one, which had got the name of what it linked to",
     2375: "a submitted create that was only queued and not answered was known without its state",
     4113: "the same, looked up while it was queued, ended as if it were submitted",
