@@ -10,7 +10,7 @@ from frappe import _
 from erp_offline_sync import bootstrap, settings, wakeup
 from erp_offline_sync.engine.actions import discard_all
 from erp_offline_sync.engine.errors import NotAllowed
-from erp_offline_sync.engine.origin import Standing
+from erp_offline_sync.engine.sending.origin import Standing
 
 COPY, REPLACEMENT = "copy", "replacement"
 

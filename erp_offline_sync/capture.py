@@ -40,8 +40,8 @@ from erp_offline_sync.engine.config import SETTINGS
 from erp_offline_sync.engine.errors import InvalidRequest
 from erp_offline_sync.engine.identity import canonical_json
 from erp_offline_sync.engine.model import Link, Operation, Request
-from erp_offline_sync.engine.outgoing import document_body
 from erp_offline_sync.engine.paths import document_path
+from erp_offline_sync.engine.sending.outgoing import document_body
 from erp_offline_sync.engine.values import moved_fields
 from erp_offline_sync.policies import policy_of
 from erp_offline_sync.saves import Step, running

@@ -34,6 +34,7 @@ from erp_offline_sync.adapters.system_clock import SystemClock, SystemIds
 from erp_offline_sync.engine import actions, metrics, status
 from erp_offline_sync.engine.calls import queued_call, under_local_names
 from erp_offline_sync.engine.config import SETTINGS, parse
+from erp_offline_sync.engine.deciding.resolution import resolutions_of
 from erp_offline_sync.engine.errors import (
     AlreadyDecided,
     NotFound,
@@ -47,7 +48,6 @@ from erp_offline_sync.engine.listing import request_detail, request_rows
 from erp_offline_sync.engine.model import Conflict, Json, Request, Resolution, Status
 from erp_offline_sync.engine.ports import Store
 from erp_offline_sync.engine.registry import conflict_data, parse_choices, parse_values
-from erp_offline_sync.engine.resolution import resolutions_of
 from erp_offline_sync.engine.sync import RunReport
 from erp_offline_sync.engine.transitions import OPEN
 from erp_offline_sync.exit_codes import DONE, NEEDS_PERSON, OFFLINE, REFUSED

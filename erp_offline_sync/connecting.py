@@ -20,8 +20,8 @@ from erp_offline_sync.doctor import PROBLEM, WARNING, Check, checks_of
 from erp_offline_sync.engine.errors import InvalidRequest, SettingsError
 from erp_offline_sync.engine.model import Document, Wire
 from erp_offline_sync.engine.names import in_central_names
-from erp_offline_sync.engine.outgoing import row_names
 from erp_offline_sync.engine.paths import document_path
+from erp_offline_sync.engine.sending.outgoing import row_names
 from erp_offline_sync.tasks import own_store
 
 PAGE = 500

@@ -16,11 +16,11 @@ from frappe.utils import cint, get_system_timezone
 from erp_offline_sync import bootstrap, branch_identity, settings, tasks
 from erp_offline_sync.engine import status
 from erp_offline_sync.engine.classify import Verdict, read_probe
-from erp_offline_sync.engine.companion import read_capabilities
 from erp_offline_sync.engine.config import parse
 from erp_offline_sync.engine.errors import SettingsError
 from erp_offline_sync.engine.model import Status, Wire
-from erp_offline_sync.engine.origin import SET_BACK, Standing
+from erp_offline_sync.engine.sending.companion import read_capabilities
+from erp_offline_sync.engine.sending.origin import SET_BACK, Standing
 from erp_offline_sync.indexes import missing_indexes
 from erp_offline_sync.receiver import branches
 

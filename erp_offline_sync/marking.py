@@ -1,4 +1,4 @@
-"""Adds the field of the mark to a doctype at a plain central, and takes it away again (engine/marks.py)."""
+"""Adds the field of the mark to a doctype at a plain central, and takes it away again (engine/sending/marks.py)."""
 
 import frappe
 from frappe import _
@@ -6,9 +6,9 @@ from frappe import _
 from erp_offline_sync import bootstrap, settings
 from erp_offline_sync.engine.errors import NotAllowed, SettingsError
 from erp_offline_sync.engine.identity import canonical_json
-from erp_offline_sync.engine.marks import MARK, mark_of
 from erp_offline_sync.engine.model import Wire
 from erp_offline_sync.engine.paths import document_path
+from erp_offline_sync.engine.sending.marks import MARK, mark_of
 from erp_offline_sync.engine.transitions import OPEN
 from erp_offline_sync.tasks import own_store
 

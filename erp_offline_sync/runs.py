@@ -11,8 +11,8 @@ from typing import Any
 from erp_offline_sync.bootstrap import Assembled
 from erp_offline_sync.engine import status
 from erp_offline_sync.engine.events import Stats
-from erp_offline_sync.engine.line import BREAKER, kept_breaker
 from erp_offline_sync.engine.ports import Clock, Control, Ports, Store
+from erp_offline_sync.engine.sending.line import BREAKER, kept_breaker
 from erp_offline_sync.engine.sync import RunReport
 from erp_offline_sync.exit_codes import DONE, NEEDS_PERSON, OFFLINE, REFUSED
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from erp_offline_sync.adapters.rest_central import PROBE_SECONDS, RestCentral
 from erp_offline_sync.engine.identity import canonical_json
 from erp_offline_sync.engine.model import Reply
-from erp_offline_sync.engine.pushed import CAPABILITIES, PUSH, RECEIPTS
+from erp_offline_sync.engine.sending.pushed import CAPABILITIES, PUSH, RECEIPTS
 
 __all__ = ["CompanionCentral"]
 

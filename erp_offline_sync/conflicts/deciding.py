@@ -10,9 +10,9 @@ from frappe import _
 from erp_offline_sync import bootstrap, permissions, wakeup
 from erp_offline_sync.conflicts import reading, words, written
 from erp_offline_sync.conflicts.view import View
+from erp_offline_sync.engine.deciding.presentation import compare
 from erp_offline_sync.engine.errors import AlreadyDecided, OfflineSyncError
 from erp_offline_sync.engine.model import Resolution
-from erp_offline_sync.engine.presentation import compare
 
 DECIDED = "decided"
 ALREADY = "already_decided"

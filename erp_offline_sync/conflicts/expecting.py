@@ -14,7 +14,7 @@ from erp_offline_sync import bootstrap, permissions, settings
 from erp_offline_sync.conflicts import reading, words
 from erp_offline_sync.engine import status
 from erp_offline_sync.engine.errors import OfflineSyncError
-from erp_offline_sync.engine.line import BREAKER, kept_breaker
+from erp_offline_sync.engine.sending.line import BREAKER, kept_breaker
 
 PAGE = 200
 """Documents of one call."""

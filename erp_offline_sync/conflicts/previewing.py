@@ -10,8 +10,8 @@ from frappe.utils import cint, cstr, strip_html
 
 from erp_offline_sync.conflicts import deciding, reading, words
 from erp_offline_sync.conflicts.view import View
+from erp_offline_sync.engine.deciding.rehearsal import rehearse
 from erp_offline_sync.engine.errors import OfflineSyncError
-from erp_offline_sync.engine.rehearsal import rehearse
 
 _SHORT = frozenset(
     {"Autocomplete", "Color", "Data", "Dynamic Link", "Icon", "Link", "Phone", "Select"},

@@ -17,10 +17,10 @@ from erp_offline_sync.adapters.frappe_meta import FrappeLocalDocuments, FrappePo
 from erp_offline_sync.adapters.frappe_store import FrappeStore
 from erp_offline_sync.conflicts import words
 from erp_offline_sync.conflicts.view import View
+from erp_offline_sync.engine.deciding.presentation import compare
+from erp_offline_sync.engine.deciding.resolution import resolutions_of
+from erp_offline_sync.engine.deciding.standing import Standing
 from erp_offline_sync.engine.merge import merge
-from erp_offline_sync.engine.presentation import compare
-from erp_offline_sync.engine.resolution import resolutions_of
-from erp_offline_sync.engine.standing import Standing
 
 PAGE = 200
 """The most rows that one call answers."""

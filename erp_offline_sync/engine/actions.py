@@ -9,19 +9,19 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from .booking import with_note
 from .breaker import Breaker
 from .classify import Verdict
 from .coalesce import certainly_had_no_effect
 from .errors import InvalidRequest, NotAllowed, NotFound, TakesAlong
-from .line import BREAKER, kept_breaker
 from .model import Attempt, Conflict, Document, Operation, Readiness, Request, Status
 from .names import document_links, local_document
 from .ordering import CHANGES_IDENTITY, Placer
-from .outgoing import document_body
 from .paths import document_path
 from .ports import Ports, Store
-from .pushed import NEEDS_NEW_KEY
+from .sending.booking import with_note
+from .sending.line import BREAKER, kept_breaker
+from .sending.outgoing import document_body
+from .sending.pushed import NEEDS_NEW_KEY
 from .status import paused_by
 from .steps import in_first_state, step_after
 from .transitions import ENDS, OPEN, begun_anew, move

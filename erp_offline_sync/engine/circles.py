@@ -13,10 +13,10 @@ from typing import Any
 
 from .model import Document, Json, Link, Operation, Request, Schema
 from .ordering import Placer
-from .outgoing import links_in_body
 from .paths import document_path
 from .ports import Ports
-from .pushed import is_pushed, item_values
+from .sending.outgoing import links_in_body
+from .sending.pushed import is_pushed, item_values
 from .transitions import begun_anew
 
 __all__ = ["Circles", "completed_by", "left_out", "may_be_empty", "without_links"]

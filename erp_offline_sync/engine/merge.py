@@ -14,10 +14,10 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from .errors import InvalidRequest
-from .lines import merge_lines
+from .merging.lines import merge_lines
+from .merging.sequence import Prefer, merge_order, moved
+from .merging.shape import EMPTY, Pick, Row, Shape, are_rows, name_of
 from .model import Json, Schema
-from .sequence import Prefer, merge_order, moved
-from .shape import EMPTY, Pick, Row, Shape, are_rows, name_of
 
 __all__ = [
     "WHOLE",

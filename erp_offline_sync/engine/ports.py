@@ -104,11 +104,11 @@ class Central(Protocol):
         """One cheap authenticated GET: `{"message": <user>}`. Idempotent."""
 
     def capabilities(self) -> Reply:
-        """What a companion at the central says of itself: `{"message": {…}}` (engine/push.py). A central without
+        """What a companion at the central says of itself: `{"message": {…}}` (engine/sending/push.py). A central without
         one answers an error. Idempotent."""
 
     def push(self, data: bytes) -> Reply:
-        """Send one push (engine/push.py) to the companion, once: `{"message": {…}}`. Each of its requests has its
+        """Send one push (engine/sending/push.py) to the companion, once: `{"message": {…}}`. Each of its requests has its
         effect once at most, however often it is sent. Blocks at most `deadline` seconds."""
 
     def receipts(self, origin: str, keys: Sequence[str]) -> Reply:

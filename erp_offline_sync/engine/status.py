@@ -13,8 +13,8 @@ from typing import Any
 from .errors import InvalidRequest
 from .events import Stats
 from .identity import canonical_json
-from .line import BREAKER, LAST_REACHED, kept_breaker
 from .ports import Store
+from .sending.line import BREAKER, LAST_REACHED, kept_breaker
 from .transitions import ledger
 
 __all__ = [

@@ -11,28 +11,28 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from .answers import Answers
-from .batch import Batches
-from .booking import Booking, Result, with_note
 from .classify import Outcome, Verdict
-from .companion import Companion
-from .doubt import Doubts
+from .deciding.resolution import Resolutions
 from .errors import CentralUnavailable, LeaseLost, Paused
 from .events import OUTCOME, PROGRESS, STATE_CHANGED, Stats
 from .identity import canonical_json
-from .knowledge import Knowledge
-from .lanes import Delivered, Lanes
-from .line import Line
-from .lookup import Lookup
 from .metrics import Metrics
 from .model import Attempt, Lease, Readiness, Request, Status
 from .ordering import Placer
-from .origin import Origins
 from .ports import Ports
-from .preparation import Preparation
-from .pushed import can_be_pushed, is_pushed
-from .resolution import Resolutions
-from .single import Singles
+from .sending.answers import Answers
+from .sending.batch import Batches
+from .sending.booking import Booking, Result, with_note
+from .sending.companion import Companion
+from .sending.doubt import Doubts
+from .sending.knowledge import Knowledge
+from .sending.lanes import Delivered, Lanes
+from .sending.line import Line
+from .sending.lookup import Lookup
+from .sending.origin import Origins
+from .sending.preparation import Preparation
+from .sending.pushed import can_be_pushed, is_pushed
+from .sending.single import Singles
 from .status import FAILED, LAST_RUN, LAST_STATS, LAST_SYNC, PENDING_COUNT, RUN_STARTED, paused_by
 from .transitions import ledger, move
 

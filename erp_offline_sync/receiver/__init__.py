@@ -1,7 +1,7 @@
 """The companion: this app on the central, taking a branch's requests in batches, none of them twice.
 
 The endpoints. Each checks the role on its first line and only shapes what comes in and goes out; what is agreed on
-is engine.push, what it promises stands in hooks-docs/companion.md.
+is engine.sending.push, what it promises stands in hooks-docs/companion.md.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from erp_offline_sync import __version__
 from erp_offline_sync.endpoints import needs_all_parameters
 from erp_offline_sync.engine.errors import MessageTooLarge, UnreadableMessage
 from erp_offline_sync.engine.errors import UnknownSchema as SchemaNotKnown
-from erp_offline_sync.engine.push import (
+from erp_offline_sync.engine.sending.push import (
     LIMITS,
     RECEIPTS_AT_ONCE,
     SCHEMA,

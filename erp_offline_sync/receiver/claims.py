@@ -16,7 +16,7 @@ import frappe
 from frappe.utils import add_days, now_datetime
 
 from erp_offline_sync.adapters.frappe_store import database_now
-from erp_offline_sync.engine.push import PushOutcome, PushResult, ReceiptState
+from erp_offline_sync.engine.sending.push import PushOutcome, PushResult, ReceiptState
 from erp_offline_sync.receiver.contention import tried_again
 
 DOCTYPE = "Sync Receipt"

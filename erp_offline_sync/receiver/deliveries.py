@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import frappe
 
-from erp_offline_sync.engine.push import LIMITS, PushOutcome, PushResult, Unreadable
+from erp_offline_sync.engine.sending.push import LIMITS, PushOutcome, PushResult, Unreadable
 from erp_offline_sync.receiver import claims
 from erp_offline_sync.receiver.contention import tried_again
 from erp_offline_sync.receiver.effects import apply, as_it_stands

@@ -14,8 +14,8 @@ from frappe import _
 from frappe.model.document import Document
 
 from erp_offline_sync.engine.model import Operation
-from erp_offline_sync.engine.outgoing import DOCSTATUS
-from erp_offline_sync.engine.push import gone_rows, patched_rows
+from erp_offline_sync.engine.sending.outgoing import DOCSTATUS
+from erp_offline_sync.engine.sending.push import gone_rows, patched_rows
 
 METHOD_PATH = "/api/method/"
 NOT_CALLED = frozenset(

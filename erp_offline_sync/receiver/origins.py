@@ -11,7 +11,7 @@ from frappe import _
 from frappe.utils import now_datetime
 
 from erp_offline_sync.engine.identity import canonical_json
-from erp_offline_sync.engine.seen_runs import RunVerdict, look_at_run, seen_from_json
+from erp_offline_sync.engine.sending.seen_runs import RunVerdict, look_at_run, seen_from_json
 from erp_offline_sync.receiver.claims import insert_row, locking, restart
 from erp_offline_sync.receiver.contention import tried_again
 from erp_offline_sync.receiver.errors import (

@@ -11,7 +11,7 @@ import frappe
 
 from erp_offline_sync.engine.classify import Verdict, told, verdict_of_type
 from erp_offline_sync.engine.model import Operation
-from erp_offline_sync.engine.push import PushOutcome, PushResult
+from erp_offline_sync.engine.sending.push import PushOutcome, PushResult
 from erp_offline_sync.receiver.contention import is_contention
 from erp_offline_sync.receiver.effects import Differs, as_it_stands
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from erp_offline_sync.engine.model import Operation, Reply
-from erp_offline_sync.engine.push import PushRequest, RowPatch, item_text, packed, push_text
+from erp_offline_sync.engine.sending.push import PushRequest, RowPatch, item_text, packed, push_text
 from erp_offline_sync.testing.central_contract import PAPER, PARTY, THING
 
 __all__ = ["CASES", "Pushing", "observe"]

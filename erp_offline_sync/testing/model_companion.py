@@ -16,9 +16,9 @@ from typing import Any
 from erp_offline_sync.engine.classify import Verdict, classify
 from erp_offline_sync.engine.identity import canonical_json
 from erp_offline_sync.engine.model import Json, Operation, Reply, Wire
-from erp_offline_sync.engine.outgoing import DOCSTATUS
 from erp_offline_sync.engine.paths import document_path
-from erp_offline_sync.engine.push import (
+from erp_offline_sync.engine.sending.outgoing import DOCSTATUS
+from erp_offline_sync.engine.sending.push import (
     LIMITS,
     SCHEMA,
     Capabilities,

@@ -31,7 +31,7 @@ from zoneinfo import ZoneInfo
 
 from erp_offline_sync.engine.errors import MessageTooLarge, UnreadableMessage
 from erp_offline_sync.engine.model import Reply, Wire
-from erp_offline_sync.engine.pushed import PUSH, RECEIPTS
+from erp_offline_sync.engine.sending.pushed import PUSH, RECEIPTS
 from erp_offline_sync.testing.model_companion import ModelCompanion
 
 __all__ = ["API_KEY", "API_SECRET", "Call", "DocTypeRule", "Fault", "FieldRule", "Refusal", "StandInCentral"]

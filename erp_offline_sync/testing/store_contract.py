@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from erp_offline_sync.adapters.standalone import NoCentral
+from erp_offline_sync.engine.deciding.resolution import Resolutions
 from erp_offline_sync.engine.errors import InvalidRequest, NotAllowed, NotFound
 from erp_offline_sync.engine.model import (
     Attempt,
@@ -32,7 +33,6 @@ from erp_offline_sync.engine.model import (
     Wire,
 )
 from erp_offline_sync.engine.ports import Store
-from erp_offline_sync.engine.resolution import Resolutions
 from erp_offline_sync.engine.transitions import ALLOWED, ENDS, ledger, move
 from erp_offline_sync.testing.clock import FrozenClock
 from erp_offline_sync.testing.doubles import MemoryDocuments, ports_around

@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from erp_offline_sync.engine.push import LIMITS
+from erp_offline_sync.engine.sending.push import LIMITS
 from erp_offline_sync.testing.stand_in import API_KEY, API_SECRET, StandInCentral
 
 from .documents import RULES

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from erp_offline_sync.adapters.standalone import NoCentral
 from erp_offline_sync.engine.model import Reply
-from erp_offline_sync.engine.push import (
+from erp_offline_sync.engine.sending.push import (
     LIMITS,
     SCHEMA,
     Capabilities,

@@ -12,7 +12,7 @@ from typing import Any
 from erp_offline_sync import bootstrap
 from erp_offline_sync.adapters.standalone import PlainPolicies
 from erp_offline_sync.engine.model import Policy, Request
-from erp_offline_sync.engine.outgoing import document_body
+from erp_offline_sync.engine.sending.outgoing import document_body
 from erp_offline_sync.engine.sync import SyncEngine
 from erp_offline_sync.engine.values import moved_fields, synced_values
 

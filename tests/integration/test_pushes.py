@@ -15,7 +15,7 @@ from erp_offline_sync.adapters.sqlite_store import SqliteStore
 from erp_offline_sync.engine.calls import queued_call, under_local_names
 from erp_offline_sync.engine.config import Config
 from erp_offline_sync.engine.model import Status
-from erp_offline_sync.engine.push import LIMITS
+from erp_offline_sync.engine.sending.push import LIMITS
 from erp_offline_sync.engine.sync import SyncEngine
 from erp_offline_sync.engine.transitions import ENDS
 from erp_offline_sync.testing.clock import FrozenClock

@@ -14,8 +14,8 @@ import pytest
 import requests
 
 from erp_offline_sync.engine.model import Operation
-from erp_offline_sync.engine.push import PushRequest, item_text, packed, push_text
-from erp_offline_sync.engine.pushed import PUSH
+from erp_offline_sync.engine.sending.push import PushRequest, item_text, packed, push_text
+from erp_offline_sync.engine.sending.pushed import PUSH
 from erp_offline_sync.testing.shop import SHOP
 from erp_offline_sync.testing.stand_in import (
     API_KEY,

@@ -22,6 +22,7 @@ from erp_offline_sync.adapters import environment
 from erp_offline_sync.engine import events as event_names
 from erp_offline_sync.engine.classify import Verdict
 from erp_offline_sync.engine.config import SETTINGS
+from erp_offline_sync.engine.deciding.resolution import _TABLE
 from erp_offline_sync.engine.listing import request_detail, request_rows
 from erp_offline_sync.engine.model import (
     Attempt,
@@ -34,9 +35,8 @@ from erp_offline_sync.engine.model import (
     Status,
     Strategy,
 )
-from erp_offline_sync.engine.push import _ITEM, _PUSH, LIMITS, PushOutcome, ReceiptState
 from erp_offline_sync.engine.registry import conflict_data
-from erp_offline_sync.engine.resolution import _TABLE
+from erp_offline_sync.engine.sending.push import _ITEM, _PUSH, LIMITS, PushOutcome, ReceiptState
 from erp_offline_sync.engine.status import sync_status
 from erp_offline_sync.engine.sync import SyncEngine
 from erp_offline_sync.engine.transitions import ALLOWED, LEDGER_COLUMN

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from erp_offline_sync.engine import actions
-from erp_offline_sync.engine.origin import Origin, Standing
+from erp_offline_sync.engine.sending.origin import Origin, Standing
 from erp_offline_sync.engine.sync import SyncEngine
 from erp_offline_sync.testing.doubles import MemoryNote
 from erp_offline_sync.testing.memory_store import MemoryStore

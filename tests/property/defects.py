@@ -12,20 +12,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from erp_offline_sync.adapters import leases
-from erp_offline_sync.engine import answers as answers_module
-from erp_offline_sync.engine import coalesce, doubt, origin
-from erp_offline_sync.engine.answers import Answers
-from erp_offline_sync.engine.booking import Booking, Result
+from erp_offline_sync.engine import coalesce
 from erp_offline_sync.engine.classify import Outcome, Verdict
 from erp_offline_sync.engine.config import UNANSWERED_BOOKED
-from erp_offline_sync.engine.doubt import Doubts
+from erp_offline_sync.engine.deciding.resolution import Resolutions
 from erp_offline_sync.engine.model import Lease, Operation, Readiness, Reply, Request, Status
 from erp_offline_sync.engine.ordering import Placer
-from erp_offline_sync.engine.origin import Origins, Standing
-from erp_offline_sync.engine.outgoing import links_in_body
-from erp_offline_sync.engine.preparation import Preparation
-from erp_offline_sync.engine.push import PushRequest, parse_push
-from erp_offline_sync.engine.resolution import Resolutions
+from erp_offline_sync.engine.sending import answers as answers_module
+from erp_offline_sync.engine.sending import doubt, origin
+from erp_offline_sync.engine.sending.answers import Answers
+from erp_offline_sync.engine.sending.booking import Booking, Result
+from erp_offline_sync.engine.sending.doubt import Doubts
+from erp_offline_sync.engine.sending.origin import Origins, Standing
+from erp_offline_sync.engine.sending.outgoing import links_in_body
+from erp_offline_sync.engine.sending.preparation import Preparation
+from erp_offline_sync.engine.sending.push import PushRequest, parse_push
 from erp_offline_sync.engine.sync import SyncEngine
 from erp_offline_sync.engine.transitions import OPEN, begun_anew, move
 from erp_offline_sync.testing.memory_store import MemoryStore

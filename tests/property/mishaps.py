@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from erp_offline_sync.engine.identity import canonical_json
-from erp_offline_sync.engine.line import BREAKER, kept_breaker
 from erp_offline_sync.engine.model import (
     Status,
 )
+from erp_offline_sync.engine.sending.line import BREAKER, kept_breaker
 from erp_offline_sync.testing.model_central import Fault
 
 from .sites import (

@@ -28,7 +28,7 @@ from erp_offline_sync.engine.model import (
     Wire,
 )
 from erp_offline_sync.engine.ports import Central
-from erp_offline_sync.engine.push import parse_push
+from erp_offline_sync.engine.sending.push import parse_push
 from erp_offline_sync.engine.values import moved_fields
 from erp_offline_sync.testing.memory_store import MemoryStore, _Table
 from erp_offline_sync.testing.model_central import Fault, ModelCentral, refusal

@@ -10,7 +10,6 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from erp_offline_sync.engine.lines import merge_lines
 from erp_offline_sync.engine.merge import (
     Clash,
     ClashKind,
@@ -20,6 +19,7 @@ from erp_offline_sync.engine.merge import (
     merge_data,
     resolve,
 )
+from erp_offline_sync.engine.merging.lines import merge_lines
 from erp_offline_sync.engine.model import FieldKind, Schema
 from erp_offline_sync.engine.values import moved_fields
 

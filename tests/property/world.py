@@ -19,8 +19,6 @@ from erp_offline_sync.adapters.standalone import NoDocuments, PlainPolicies, Sto
 from erp_offline_sync.engine.config import Config
 from erp_offline_sync.engine.errors import Paused
 from erp_offline_sync.engine.identity import canonical_json
-from erp_offline_sync.engine.lanes import LANES
-from erp_offline_sync.engine.line import BREAKER, kept_breaker
 from erp_offline_sync.engine.model import (
     Policy,
     Reply,
@@ -31,10 +29,12 @@ from erp_offline_sync.engine.model import (
 )
 from erp_offline_sync.engine.ports import Ports
 from erp_offline_sync.engine.registry import HookRegistry
+from erp_offline_sync.engine.sending.lanes import LANES
+from erp_offline_sync.engine.sending.line import BREAKER, kept_breaker
+from erp_offline_sync.engine.sending.width import Width
 from erp_offline_sync.engine.status import PAUSED, resume
 from erp_offline_sync.engine.sync import RunReport, SyncEngine
 from erp_offline_sync.engine.transitions import ENDS
-from erp_offline_sync.engine.width import Width
 from erp_offline_sync.testing.clock import START, FrozenClock
 from erp_offline_sync.testing.doubles import MemoryNote, ports_around
 from erp_offline_sync.testing.memory_store import MemoryStore

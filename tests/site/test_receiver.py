@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from erp_offline_sync.engine.model import Operation
-from erp_offline_sync.engine.push import (
+from erp_offline_sync.engine.sending.push import (
     LIMITS,
     PushAnswer,
     PushRequest,

@@ -12,7 +12,7 @@ def line_down_for_ten_minutes():
 
     from erp_offline_sync import tasks
     from erp_offline_sync.engine.breaker import CLOSED
-    from erp_offline_sync.engine.line import BREAKER
+    from erp_offline_sync.engine.sending.line import BREAKER
 
     store = tasks.own_store()
     with store.transaction():

@@ -11,7 +11,6 @@ from typing import Any
 from erp_offline_sync.adapters.standalone import PlainPolicies, StopFlag
 from erp_offline_sync.engine.config import Config
 from erp_offline_sync.engine.errors import LocalRefused
-from erp_offline_sync.engine.lanes import LANES
 from erp_offline_sync.engine.model import (
     Conflict,
     ConflictType,
@@ -30,6 +29,7 @@ from erp_offline_sync.engine.model import (
 )
 from erp_offline_sync.engine.ports import LocalDocuments, Ports
 from erp_offline_sync.engine.registry import HookRegistry
+from erp_offline_sync.engine.sending.lanes import LANES
 from erp_offline_sync.engine.sync import RunReport, SyncEngine
 from erp_offline_sync.engine.transitions import Ledger, ledger
 from erp_offline_sync.engine.values import moved_fields

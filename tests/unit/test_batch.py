@@ -24,13 +24,13 @@ from support import (
 )
 
 from erp_offline_sync.engine import actions
-from erp_offline_sync.engine.batch import BATCHING
-from erp_offline_sync.engine.companion import COMPANION, Companion
 from erp_offline_sync.engine.config import Config
 from erp_offline_sync.engine.errors import NotAllowed
 from erp_offline_sync.engine.model import Landed, Link, Operation, Reply, Status
-from erp_offline_sync.engine.origin import SET_BACK
-from erp_offline_sync.engine.push import LIMITS, PushRequest
+from erp_offline_sync.engine.sending.batch import BATCHING
+from erp_offline_sync.engine.sending.companion import COMPANION, Companion
+from erp_offline_sync.engine.sending.origin import SET_BACK
+from erp_offline_sync.engine.sending.push import LIMITS, PushRequest
 from erp_offline_sync.engine.status import sync_status
 from erp_offline_sync.engine.sync import SyncEngine
 from erp_offline_sync.testing.model_central import Fault

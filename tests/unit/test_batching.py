@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from erp_offline_sync.engine.batching import AIM, LARGEST, Batching
+from erp_offline_sync.engine.sending.batching import AIM, LARGEST, Batching
 
 
 def names(count: int) -> list[str]:

@@ -13,7 +13,7 @@ from erp_offline_sync.engine.config import Config
 from erp_offline_sync.engine.errors import NotAllowed
 from erp_offline_sync.engine.model import FieldKind, Operation, Reply, Resolution, Schema, Status, Strategy
 from erp_offline_sync.engine.names import document_links
-from erp_offline_sync.engine.outgoing import document_body
+from erp_offline_sync.engine.sending.outgoing import document_body
 from erp_offline_sync.engine.status import sync_status
 from erp_offline_sync.testing.model_central import ModelCentral
 

@@ -21,8 +21,8 @@ from support import (
     with_lanes,
 )
 
-from erp_offline_sync.engine.lanes import LANES, counter_of
 from erp_offline_sync.engine.model import Operation, Reply, Schema, Status
+from erp_offline_sync.engine.sending.lanes import LANES, counter_of
 from erp_offline_sync.testing.doubles import MemoryFlights
 
 KINDS = ["plain", "companion"]

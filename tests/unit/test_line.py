@@ -9,7 +9,8 @@ from support import LOST, NOT_SENT, Branch, page, refused
 
 from erp_offline_sync.engine.breaker import CLOSED
 from erp_offline_sync.engine.classify import Outcome, Verdict, classify
-from erp_offline_sync.engine.line import (
+from erp_offline_sync.engine.model import Operation, Reply
+from erp_offline_sync.engine.sending.line import (
     BREAKER,
     CENTRAL_USER,
     LAST_REACHED,
@@ -17,7 +18,6 @@ from erp_offline_sync.engine.line import (
     Line,
     kept_breaker,
 )
-from erp_offline_sync.engine.model import Operation, Reply
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from support import NOON, Branch, a_branch, page, refused
 
 from erp_offline_sync.engine.classify import Verdict
 from erp_offline_sync.engine.errors import CentralUnavailable
-from erp_offline_sync.engine.lookup import Lookup
 from erp_offline_sync.engine.model import Document, FieldKind, Reply, Schema
+from erp_offline_sync.engine.sending.lookup import Lookup
 
 SCHEMA = Schema(fields={"total": FieldKind.NUMBER})
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from support import LOST, Branch, a_branch, a_request
 
-from erp_offline_sync.engine.marks import MARK, mark_of, with_mark
 from erp_offline_sync.engine.model import Operation, Policy, Status, Wire
+from erp_offline_sync.engine.sending.marks import MARK, mark_of, with_mark
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from erp_offline_sync.engine.errors import InvalidRequest
-from erp_offline_sync.engine.lines import merge_lines
 from erp_offline_sync.engine.merge import (
     WHOLE,
     Change,
@@ -21,8 +20,9 @@ from erp_offline_sync.engine.merge import (
     merge_data,
     resolve,
 )
+from erp_offline_sync.engine.merging.lines import merge_lines
+from erp_offline_sync.engine.merging.sequence import Prefer, longest_rise, merge_order, moved
 from erp_offline_sync.engine.model import FieldKind, Schema
-from erp_offline_sync.engine.sequence import Prefer, longest_rise, merge_order, moved
 
 K = FieldKind
 HERE, THERE = Side.LOCAL, Side.SERVER

@@ -11,6 +11,7 @@ from test_resolution import SCHEMAS, branch_with, create_create, hook, update_up
 
 from erp_offline_sync.adapters.standalone import NoDocuments
 from erp_offline_sync.engine.config import Config
+from erp_offline_sync.engine.deciding.presentation import State, compare
 from erp_offline_sync.engine.errors import InvalidRequest, LocalRefused, NotAllowed
 from erp_offline_sync.engine.merge import Side
 from erp_offline_sync.engine.model import (
@@ -23,7 +24,6 @@ from erp_offline_sync.engine.model import (
     Status,
     Strategy,
 )
-from erp_offline_sync.engine.presentation import State, compare
 
 R, T = Resolution, ConflictType
 BOTH = pytest.mark.parametrize("schemas", [None, SCHEMAS], ids=["plain", "with-meta"])

@@ -12,7 +12,7 @@ from erp_offline_sync.engine.coalesce import certainly_had_no_effect
 from erp_offline_sync.engine.errors import InvalidRequest, NotAllowed, SettingsError
 from erp_offline_sync.engine.identity import canonical_json
 from erp_offline_sync.engine.model import Operation, Readiness, Request, Status, Wire
-from erp_offline_sync.engine.origin import (
+from erp_offline_sync.engine.sending.origin import (
     LEAP,
     NEXT_NUMBER,
     ORIGIN,

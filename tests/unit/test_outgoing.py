@@ -9,7 +9,7 @@ import pytest
 from support import a_request
 
 from erp_offline_sync.engine.model import Document, FieldKind, Link, Operation, Schema
-from erp_offline_sync.engine.outgoing import (
+from erp_offline_sync.engine.sending.outgoing import (
     build_wire,
     document_body,
     has_rows,

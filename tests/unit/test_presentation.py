@@ -7,10 +7,17 @@ from typing import Any
 
 import pytest
 
-from erp_offline_sync.engine.lines import Stretch, compare_lines, merge_lines
+from erp_offline_sync.engine.deciding.presentation import (
+    Comparison,
+    FieldView,
+    RowView,
+    State,
+    TableView,
+    compare,
+)
 from erp_offline_sync.engine.merge import Merged, Side, aligned_rows, merge, resolve, value_names
+from erp_offline_sync.engine.merging.lines import Stretch, compare_lines, merge_lines
 from erp_offline_sync.engine.model import FieldKind, Schema
-from erp_offline_sync.engine.presentation import Comparison, FieldView, RowView, State, TableView, compare
 
 K = FieldKind
 SALE = Schema(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from erp_offline_sync.engine.errors import MessageTooLarge, UnknownSchema, UnreadableMessage
 from erp_offline_sync.engine.identity import canonical_json, fingerprint
 from erp_offline_sync.engine.model import Operation
-from erp_offline_sync.engine.push import (
+from erp_offline_sync.engine.sending.push import (
     LIMITS,
     Capabilities,
     Limits,

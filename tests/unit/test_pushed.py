@@ -7,8 +7,8 @@ from support import a_request
 
 from erp_offline_sync.engine.classify import Verdict
 from erp_offline_sync.engine.model import Document, Operation, Wire
-from erp_offline_sync.engine.push import PushOutcome, PushRequest, PushResult, RowPatch, item_text
-from erp_offline_sync.engine.pushed import (
+from erp_offline_sync.engine.sending.push import PushOutcome, PushRequest, PushResult, RowPatch, item_text
+from erp_offline_sync.engine.sending.pushed import (
     PUSH,
     build_item,
     can_be_pushed,

@@ -11,11 +11,17 @@ import pytest
 from support import Branch, a_branch, refused
 
 from erp_offline_sync.engine.config import Config
+from erp_offline_sync.engine.deciding.rehearsal import (
+    Difference,
+    OnPaper,
+    Rehearsal,
+    differences_of,
+    rehearse,
+)
+from erp_offline_sync.engine.deciding.resolution import resolutions_of
 from erp_offline_sync.engine.errors import AlreadyDecided, InvalidRequest, LocalRefused, NotFound
 from erp_offline_sync.engine.merge import Side
 from erp_offline_sync.engine.model import FieldKind, Resolution, Schema, Strategy
-from erp_offline_sync.engine.rehearsal import Difference, OnPaper, Rehearsal, differences_of, rehearse
-from erp_offline_sync.engine.resolution import resolutions_of
 from erp_offline_sync.engine.values import moved_fields
 from erp_offline_sync.testing.doubles import MemoryDocuments
 

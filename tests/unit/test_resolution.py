@@ -13,6 +13,7 @@ from support import Branch, a_branch, refused
 
 from erp_offline_sync.adapters.standalone import NoDocuments
 from erp_offline_sync.engine.config import Config
+from erp_offline_sync.engine.deciding.resolution import resolutions_of
 from erp_offline_sync.engine.errors import AlreadyDecided, LocalRefused, NotAllowed, NotFound
 from erp_offline_sync.engine.model import (
     Conflict,
@@ -26,7 +27,6 @@ from erp_offline_sync.engine.model import (
     Status,
     Strategy,
 )
-from erp_offline_sync.engine.resolution import resolutions_of
 
 T, R, K = ConflictType, Resolution, FieldKind
 ROW = Schema(fields={"item": K.TEXT, "qty": K.NUMBER})

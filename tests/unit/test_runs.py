@@ -11,8 +11,8 @@ from erp_offline_sync.bootstrap import Assembled
 from erp_offline_sync.engine.breaker import CLOSED
 from erp_offline_sync.engine.config import Config
 from erp_offline_sync.engine.identity import canonical_json
-from erp_offline_sync.engine.line import BREAKER
 from erp_offline_sync.engine.model import Request, Status
+from erp_offline_sync.engine.sending.line import BREAKER
 from erp_offline_sync.engine.status import pause, resume, sync_status
 from erp_offline_sync.engine.sync import RunReport, SyncEngine
 from erp_offline_sync.exit_codes import DONE, NEEDS_PERSON, OFFLINE, REFUSED

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import json
 
-from erp_offline_sync.engine.seen_runs import REMEMBERED, RunsSeen, RunVerdict, look_at_run, seen_from_json
+from erp_offline_sync.engine.sending.seen_runs import (
+    REMEMBERED,
+    RunsSeen,
+    RunVerdict,
+    look_at_run,
+    seen_from_json,
+)
 
 CURRENT, LATE, RESTORED, CLONED = RunVerdict
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from support import Branch
 from test_resolution import SCHEMAS, branch_with
 
+from erp_offline_sync.engine.deciding.standing import Standing
 from erp_offline_sync.engine.merge import Merged
 from erp_offline_sync.engine.model import Conflict, ConflictType, Readiness, Resolution
-from erp_offline_sync.engine.standing import Standing
 
 
 def in_conflict() -> Branch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from erp_offline_sync.engine.width import Width
+from erp_offline_sync.engine.sending.width import Width
 
 MOST = 8
 

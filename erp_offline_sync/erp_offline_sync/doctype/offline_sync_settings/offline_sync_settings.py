@@ -19,7 +19,7 @@ from erp_offline_sync.adapters.rest_central import check_url
 from erp_offline_sync.engine.config import SETTINGS, parse
 from erp_offline_sync.engine.errors import SettingsError
 from erp_offline_sync.engine.identity import canonical_json
-from erp_offline_sync.engine.line import BREAKER, kept_breaker
+from erp_offline_sync.engine.sending.line import BREAKER, kept_breaker
 
 
 class OfflineSyncSettings(Document):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ..errors import LeaseLost
+from ..model import Document, Json, Request
+from ..names import in_central_names, local_document
+from ..ordering import Placer
+from ..ports import Ports
+from ..values import moved_fields
 from .booking import Booking
-from .errors import LeaseLost
 from .lookup import Lookup
-from .model import Document, Json, Request
-from .names import in_central_names, local_document
-from .ordering import Placer
-from .ports import Ports
-from .values import moved_fields
 
 __all__ = ["Knowledge"]
 

@@ -13,22 +13,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from ..classify import Outcome, Verdict
+from ..errors import CentralUnavailable
+from ..identity import canonical_json
+from ..model import Operation, Readiness, Request, Status
+from ..ports import Ports
+from ..transitions import move
 from .answers import Answers
 from .batching import LARGEST, Batching
 from .booking import Booking, Result
-from .classify import Outcome, Verdict
 from .companion import STOPPED, Companion
-from .errors import CentralUnavailable
-from .identity import canonical_json
 from .lanes import Delivered, Landing, Lanes
 from .line import Line
-from .model import Operation, Readiness, Request, Status
 from .origin import NEXT_NUMBER
-from .ports import Ports
 from .preparation import Preparation
 from .push import Capabilities, Limits, PushAnswer, packed
 from .pushed import can_be_pushed, outcome_of
-from .transitions import move
 
 __all__ = ["BATCHING", "Batches"]
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from .classify import Outcome, Verdict, classify
-from .errors import CentralUnavailable, UnreadableMessage
-from .identity import canonical_json, fingerprint
-from .model import Json, Operation, Reply, Request
+from ..classify import Outcome, Verdict, classify
+from ..errors import CentralUnavailable, UnreadableMessage
+from ..identity import canonical_json, fingerprint
+from ..model import Json, Operation, Reply, Request
+from ..ports import Ports
 from .origin import SET_BACK, TOLD, Origin
-from .ports import Ports
 from .push import (
     Capabilities,
     PushAnswer,

@@ -12,12 +12,12 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ..classify import Outcome, Verdict
+from ..identity import canonical_json
+from ..model import Operation, Reply, Request, Schema
+from ..ports import Central, Ports
 from .booking import Result
-from .classify import Outcome, Verdict
-from .identity import canonical_json
 from .line import BUSY, PROPER, Line
-from .model import Operation, Reply, Request, Schema
-from .ports import Central, Ports
 from .width import Width
 
 __all__ = ["LANES", "Delivered", "Landing", "Lanes", "counter_of"]

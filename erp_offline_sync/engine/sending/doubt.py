@@ -12,20 +12,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from ..classify import Outcome, Verdict
+from ..config import QUEUED_WAIT
+from ..errors import CentralUnavailable, LeaseLost
+from ..model import Document, Json, Operation, Readiness, Request, Status
+from ..ports import Ports
+from ..transitions import move
 from .answers import Answers, sent_values
 from .booking import Booking, Result
-from .classify import Outcome, Verdict
 from .companion import Companion
-from .config import QUEUED_WAIT
-from .errors import CentralUnavailable, LeaseLost
 from .lookup import Lookup
 from .marks import mark_of
-from .model import Document, Json, Operation, Readiness, Request, Status
-from .ports import Ports
 from .preparation import Preparation
 from .push import Receipt, ReceiptState
 from .pushed import is_pushed
-from .transitions import move
 
 __all__ = ["Doubts"]
 

@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import Enum
 
-from .config import HISTORY_KEPT
-from .errors import NotAllowed, SettingsError
-from .identity import canonical_json
-from .model import Attempt, Readiness, Request, Status
-from .ports import OriginNote, Ports, Store
-from .status import IDENTITY_ASKS, pause, paused_by, resume
-from .transitions import OPEN, move
+from ..config import HISTORY_KEPT
+from ..errors import NotAllowed, SettingsError
+from ..identity import canonical_json
+from ..model import Attempt, Readiness, Request, Status
+from ..ports import OriginNote, Ports, Store
+from ..status import IDENTITY_ASKS, pause, paused_by, resume
+from ..transitions import OPEN, move
 
 __all__ = [
     "LEAP",

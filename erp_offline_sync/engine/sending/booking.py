@@ -11,15 +11,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from .backoff import delay
-from .classify import Outcome, Verdict
-from .config import HISTORY_KEPT, UNANSWERED_BOOKED
-from .errors import LeaseLost
+from ..backoff import delay
+from ..classify import Outcome, Verdict
+from ..config import HISTORY_KEPT, UNANSWERED_BOOKED
+from ..deciding.resolution import Resolutions
+from ..errors import LeaseLost
+from ..model import Attempt, Json, Readiness, Request, Status
+from ..ports import Ports
+from ..transitions import move
 from .line import Line
-from .model import Attempt, Json, Readiness, Request, Status
-from .ports import Ports
-from .resolution import Resolutions
-from .transitions import move
 
 __all__ = ["Booking", "Result", "with_note"]
 

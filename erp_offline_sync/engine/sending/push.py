@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from .errors import MessageTooLarge, UnknownSchema, UnreadableMessage
-from .identity import canonical_json, fingerprint
-from .model import Json, Operation
-from .values import FRAMEWORK_FIELDS, same_value
+from ..errors import MessageTooLarge, UnknownSchema, UnreadableMessage
+from ..identity import canonical_json, fingerprint
+from ..model import Json, Operation
+from ..values import FRAMEWORK_FIELDS, same_value
 
 __all__ = [
     "LIMITS",

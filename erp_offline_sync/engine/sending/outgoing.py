@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from .identity import canonical_json
-from .model import Document, FieldKind, Json, Link, Operation, Request, Schema, Wire
-from .paths import document_path
-from .values import FRAMEWORK_FIELDS, is_rows, same_value, synced_values
+from ..identity import canonical_json
+from ..model import Document, FieldKind, Json, Link, Operation, Request, Schema, Wire
+from ..paths import document_path
+from ..values import FRAMEWORK_FIELDS, is_rows, same_value, synced_values
 
 __all__ = [
     "DOCSTATUS",

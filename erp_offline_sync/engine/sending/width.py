@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .model import Json
+from ..model import Json
 
 __all__ = ["Width"]
 

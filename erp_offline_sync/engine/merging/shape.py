@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
-from .model import FieldKind, Json, Schema
-from .values import FRAMEWORK_FIELDS, is_rows, same_value
+from ..model import FieldKind, Json, Schema
+from ..values import FRAMEWORK_FIELDS, is_rows, same_value
 
 __all__ = ["EMPTY", "Pick", "Row", "Shape", "are_rows", "name_of"]
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from .conflict import conflict_type
-from .merge import Merged
-from .model import Conflict, ConflictType, Document, Json, Operation, Request, Schema, Status
-from .ports import LocalDocuments, Policies, Store
+from ..conflict import conflict_type
+from ..merge import Merged
+from ..model import Conflict, ConflictType, Document, Json, Operation, Request, Schema, Status
+from ..ports import LocalDocuments, Policies, Store
 from .sides import Sides, sides_of
 
 __all__ = ["Standing", "docstatus_of", "is_gone", "merges"]

@@ -9,11 +9,11 @@ import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from .breaker import CLOSED, Breaker
-from .classify import Outcome, Verdict, read_probe, retry_after_seconds
-from .config import RETRY_AFTER_LIMIT
-from .identity import canonical_json
-from .ports import Ports
+from ..breaker import CLOSED, Breaker
+from ..classify import Outcome, Verdict, read_probe, retry_after_seconds
+from ..config import RETRY_AFTER_LIMIT
+from ..identity import canonical_json
+from ..ports import Ports
 
 __all__ = ["BREAKER", "BUSY", "CENTRAL_USER", "LAST_REACHED", "PROPER", "Line", "kept_breaker"]
 

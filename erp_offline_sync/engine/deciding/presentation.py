@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from .lines import compare_lines
-from .merge import Clash, ClashKind, Merged, Side, aligned_rows, resolve, value_names
-from .model import Json
+from ..merge import Clash, ClashKind, Merged, Side, aligned_rows, resolve, value_names
+from ..merging.lines import compare_lines
+from ..model import Json
 
 __all__ = ["Comparison", "FieldView", "LineOp", "RowView", "State", "TableView", "compare"]
 

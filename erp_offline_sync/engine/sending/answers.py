@@ -11,25 +11,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..circles import completed_by, left_out
+from ..classify import Outcome, Verdict, retry_after_seconds
+from ..config import CONTENTIONS_FREE, QUEUED_WAIT, RESTAMPS, RETRY_AFTER_LIMIT, UNANSWERED_BOOKED
+from ..deciding.resolution import Resolutions
+from ..errors import CentralUnavailable, LocalRefused
+from ..model import Attempt, Document, Json, Operation, Readiness, Request, Status
+from ..names import write_back
+from ..ordering import Placer
+from ..paths import document_path
+from ..ports import Ports
+from ..transitions import begun_anew, move
+from ..values import differences
 from .booking import Booking, Result, with_note
-from .circles import completed_by, left_out
-from .classify import Outcome, Verdict, retry_after_seconds
-from .config import CONTENTIONS_FREE, QUEUED_WAIT, RESTAMPS, RETRY_AFTER_LIMIT, UNANSWERED_BOOKED
-from .errors import CentralUnavailable, LocalRefused
 from .knowledge import Knowledge
 from .line import Line
 from .lookup import Lookup
 from .marks import MARK, mark_of
-from .model import Attempt, Document, Json, Operation, Readiness, Request, Status
-from .names import write_back
-from .ordering import Placer
 from .outgoing import DOCSTATUS, links_in_body, row_names
-from .paths import document_path
-from .ports import Ports
 from .pushed import is_pushed, item_values, rows_arrived
-from .resolution import Resolutions
-from .transitions import begun_anew, move
-from .values import differences
 
 __all__ = ["Answers", "sent_values"]
 

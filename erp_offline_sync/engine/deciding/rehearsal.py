@@ -11,15 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .errors import LocalRefused
-from .merge import WHOLE, Change, Side, aligned_rows, merge
-from .model import Conflict, Document, Json, Operation, Request, Resolution, Schema, Status
-from .names import in_local_names
-from .ports import LocalDocuments, Ports
+from ..errors import LocalRefused
+from ..merge import WHOLE, Change, Side, aligned_rows, merge
+from ..model import Conflict, Document, Json, Operation, Request, Resolution, Schema, Status
+from ..names import in_local_names
+from ..ports import LocalDocuments, Ports
+from ..values import synced_values
 from .resolution import Resolutions
 from .sides import known_rows, taken_here
 from .standing import docstatus_of
-from .values import synced_values
 
 __all__ = ["Difference", "OnPaper", "Rehearsal", "differences_of", "rehearse"]
 

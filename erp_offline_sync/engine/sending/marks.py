@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from .model import Operation, Request
+from ..model import Operation, Request
 from .pushed import is_pushed
 
 __all__ = ["MARK", "mark_of", "with_mark"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from .classify import classify, read_document, read_names
-from .errors import CentralUnavailable
-from .model import Document, Json, Operation, Reply
-from .names import other_owner
-from .ports import Ports
-from .values import differences, moved_fields
+from ..classify import classify, read_document, read_names
+from ..errors import CentralUnavailable
+from ..model import Document, Json, Operation, Reply
+from ..names import other_owner
+from ..ports import Ports
+from ..values import differences, moved_fields
 
 __all__ = ["Lookup"]
 

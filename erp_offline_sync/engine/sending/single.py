@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ..classify import classify
+from ..errors import CentralUnavailable
+from ..model import Request
+from ..ports import Ports
 from .answers import Answers
 from .booking import Booking, Result
-from .classify import classify
-from .errors import CentralUnavailable
 from .lanes import Delivered, Landing, Lanes
 from .line import PROPER, Line
-from .model import Request
-from .ports import Ports
 from .preparation import Preparation
 
 __all__ = ["Singles"]

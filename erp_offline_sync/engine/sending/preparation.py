@@ -10,21 +10,21 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..circles import Circles, without_links
+from ..classify import Outcome, Verdict
+from ..model import Document, Json, Link, Operation, Request, Status
+from ..names import in_central_names
+from ..ordering import Placer
+from ..ports import Ports
+from ..transitions import move
+from ..values import moved_fields
 from .answers import Answers
 from .booking import Booking, Result
-from .circles import Circles, without_links
-from .classify import Outcome, Verdict
 from .knowledge import Knowledge
 from .lookup import Lookup
 from .marks import with_mark
-from .model import Document, Json, Link, Operation, Request, Status
-from .names import in_central_names
-from .ordering import Placer
 from .outgoing import DOCSTATUS, build_wire, carried_values, has_rows, links_in_body, row_names
-from .ports import Ports
 from .pushed import build_item, is_pushed, needs_rows
-from .transitions import move
-from .values import moved_fields
 
 __all__ = ["Preparation"]
 

@@ -12,12 +12,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from .config import AUTOMATIC_DECISIONS_A_DAY
-from .conflict import Decision, decide
-from .errors import AlreadyDecided, InvalidRequest, LeaseLost, LocalRefused, NotAllowed, NotFound
-from .identity import fingerprint
-from .merge import Merged, Side, merge, resolve
-from .model import (
+from ..config import AUTOMATIC_DECISIONS_A_DAY
+from ..conflict import Decision, decide
+from ..errors import AlreadyDecided, InvalidRequest, LeaseLost, LocalRefused, NotAllowed, NotFound
+from ..identity import fingerprint
+from ..merge import Merged, Side, merge, resolve
+from ..model import (
     FORMER,
     Conflict,
     ConflictType,
@@ -32,17 +32,17 @@ from .model import (
     Status,
     Strategy,
 )
-from .names import document_links, in_central_names, in_local_names, local_document, other_owner
-from .ordering import Placer
-from .outgoing import document_body, row_names
-from .paths import document_path
-from .ports import Ports
-from .registry import conflict_data, read_answer
+from ..names import document_links, in_central_names, in_local_names, local_document, other_owner
+from ..ordering import Placer
+from ..paths import document_path
+from ..ports import Ports
+from ..registry import conflict_data, read_answer
+from ..sending.outgoing import document_body, row_names
+from ..steps import in_first_state, step_after
+from ..transitions import begun_anew, move, taken_back
+from ..values import is_rows, moved_fields, synced_values
 from .sides import Sides, common_base, known_rows, matched_rows, result_of, taken_here
 from .standing import Standing, docstatus_of, merges
-from .steps import in_first_state, step_after
-from .transitions import begun_anew, move, taken_back
-from .values import is_rows, moved_fields, synced_values
 
 __all__ = ["Resolutions", "resolutions_of"]
 

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .errors import InvalidRequest
-from .merge import Merged, Side, merge, resolve
-from .model import Conflict, ConflictType, Document, Json, Request, Schema
-from .names import in_central_names, in_local_names
-from .outgoing import row_names
-from .ports import Store
-from .values import is_rows, moved_fields, same_value, synced_values
+from ..errors import InvalidRequest
+from ..merge import Merged, Side, merge, resolve
+from ..model import Conflict, ConflictType, Document, Json, Request, Schema
+from ..names import in_central_names, in_local_names
+from ..ports import Store
+from ..sending.outgoing import row_names
+from ..values import is_rows, moved_fields, same_value, synced_values
 
 __all__ = [
     "Sides",

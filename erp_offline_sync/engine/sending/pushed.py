@@ -11,8 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .classify import Outcome, Verdict, classify
-from .model import Document, Json, Operation, Reply, Request, Wire
+from ..classify import Outcome, Verdict, classify
+from ..model import Document, Json, Operation, Reply, Request, Wire
+from ..values import FRAMEWORK_FIELDS, is_rows, same_value
 from .outgoing import create_values, rows_for_update, with_names
 from .push import (
     PushOutcome,
@@ -23,7 +24,6 @@ from .push import (
     patched_rows,
     row_patch,
 )
-from .values import FRAMEWORK_FIELDS, is_rows, same_value
 
 __all__ = [
     "CAPABILITIES",

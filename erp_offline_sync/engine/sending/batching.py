@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .model import Json
+from ..model import Json
 
 __all__ = ["AIM", "LARGEST", "Batching"]
 
