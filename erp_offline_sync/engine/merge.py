@@ -320,7 +320,12 @@ def _of(side: Side, local: _T, server: _T) -> _T:
 
 def _keyed(picks: list[Pick], side: str) -> dict[str, Pick]:
     """Rows by their keys, in their order."""
-    keyed: dict[str, Pick] = {}
+    keyed: dict[str, Pick] = {
+        pick[0]: pick for pick in picks if isinstance(pick, tuple) and isinstance(pick[0], str)
+    }
+    if len(keyed) == len(picks):
+        return keyed
+    keyed = {}
     unnamed = 0
     for pick in picks:
         name = name_of(pick)
@@ -450,7 +455,10 @@ class _Merging:
         if chosen is not None:
             return self._whole(shape, _of(chosen, local, server))
         # Where a side has no document, this tells what the other one changed.
-        values = self._fields(shape, *(shape.own(document or {}) for document in (base, local, server)))
+        documents: tuple[Json, ...] = (base or {}, local or {}, server or {})
+        if self._schema is None:
+            documents = tuple(map(shape.own, documents))
+        values = self._fields(shape, *documents)
         if local is not None and server is not None:
             return values
         kept = server if local is None else local
@@ -484,7 +492,7 @@ class _Merging:
     def _row_shape(self, table: str) -> Shape:
         return Shape(self._schema.tables[table] if self._schema else None, self._precision, f"{table}.")
 
-    def _fields(self, shape: Shape, base: Row, local: Row, server: Row) -> Row:
+    def _fields(self, shape: Shape, base: Json, local: Json, server: Json) -> Row:
         values: Row = {}
         for name in self._names(base, local, server):
             before = base.get(name)
@@ -500,20 +508,21 @@ class _Merging:
                 values[name] = value
         return values
 
-    def _names(self, *documents: Row) -> Iterable[str]:
+    def _names(self, *documents: Json) -> Iterable[str]:
         if self._schema is not None:
             return [*self._schema.fields, *self._schema.tables]
         return sorted({name for document in documents for name in document})
 
     def _is_table(self, name: str, *values: Any) -> bool:
         """By the schema; without one, where there are rows. What holds anything else is compared as one value."""
+        if self._schema is not None and name not in self._schema.tables:
+            return False
         filled = [value for value in values if value and not isinstance(value, _Missing)]
-        expected = bool(filled) if self._schema is None else name in self._schema.tables
-        return expected and all(map(are_rows, filled))
+        return (bool(filled) or self._schema is not None) and all(map(are_rows, filled))
 
     def _field(self, shape: Shape, name: str, base: Any, local: Any, server: Any) -> Any:
         for value, found in ((local, self.here), (server, self.there)):
-            if value is not _ABSENT and not shape.same(name, base, value):
+            if value is not _ABSENT and value != base and not shape.same(name, base, value):
                 found.fields[name] = [base, value]
         return self._value(shape, name, None, None, base, local, server)
 
@@ -600,6 +609,10 @@ class _Merging:
             if key not in touched:
                 merged[key] = shape.row(before[key])
                 continue
+            whole = None if self._choices else _whole_row(before.get(key), here.get(key), there.get(key))
+            if whole is not None:
+                merged[key] = shape.row(whole)
+                continue
             three = (None if key not in rows else shape.row(rows[key]) for rows in (before, here, there))
             row = self._row(shape, table, key, *three)
             if row is not None:
@@ -650,11 +663,6 @@ class _Merging:
             clash = Clash(kind=ClashKind.ROW, field=table, row=key, base=base, local=local, server=server)
             row: Row | _Missing | None = self._clash_of(clash)
             return row
-        if not self._choices and local.keys() == server.keys():
-            if local == server or server == base:
-                return local
-            if local == base:
-                return server
         before, merged = base or {}, {}
         for name in {**server, **local}:
             if name == "name":
@@ -693,6 +701,17 @@ class _Merging:
                 return None
         prefer = Prefer.ONE if chosen is Side.LOCAL else Prefer.OTHER
         return merge_order(base, local, server, rank=rank, prefer=prefer)
+
+
+def _whole_row(base: Pick | None, local: Pick | None, server: Pick | None) -> Pick | None:
+    """The side to take whole, where not both changed the row and both have the same fields; None: a closer look."""
+    if local is None or server is None or isinstance(local, tuple) != isinstance(server, tuple):
+        return None
+    if isinstance(local, dict) and isinstance(server, dict) and local.keys() != server.keys():
+        return None
+    if local == server or server == base:
+        return local
+    return server if local == base else None
 
 
 def _row_changes(

@@ -112,12 +112,14 @@ def _hunks(old: list[str], new: list[str]) -> Iterator[_Hunk]:
             end, new_end = end - 1, new_end - 1
         if start == end and new_start == new_end:
             continue
-        anchors = _anchors(old, new, start, end, new_start, new_end) if depth else []
+        both = start < end and new_start < new_end
+        anchors = _anchors(old, new, start, end, new_start, new_end) if depth and both else []
         if not anchors:
             yield start, end, tuple(new[new_start:new_end])
             continue
         for anchor, new_anchor in anchors:
-            stretches.append((start, anchor, new_start, new_anchor, depth - 1))
+            if start < anchor or new_start < new_anchor:
+                stretches.append((start, anchor, new_start, new_anchor, depth - 1))
             start, new_start = anchor + 1, new_anchor + 1
         stretches.append((start, end, new_start, new_end, depth - 1))
 
@@ -128,7 +130,8 @@ def _anchors(
     """Positions of lines that occur once in both stretches, in an order that both share."""
     there = _once(new, new_start, new_end)
     both = [(place, there[line]) for line, place in _once(old, start, end).items() if line in there]
-    return [both[place] for place in longest_rise([new_place for _, new_place in both])]
+    places = [new_place for _, new_place in both]
+    return both if places == sorted(places) else [both[place] for place in longest_rise(places)]
 
 
 def _once(lines: list[str], start: int, end: int) -> dict[str, int]:

@@ -73,6 +73,8 @@ def merge_order(
     for key in (None, *backbone):
         if key is not None:
             order.append(key)
+        if key not in after_one and key not in after_other:
+            continue
         groups = [after[key] for after in (after_one, after_other) if key in after]
         if len(groups) > 1:
             groups.sort(key=lambda group: rank(group[0]))
