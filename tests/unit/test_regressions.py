@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from support import LOST, Branch, a_branch, page, refused
+from support import LOST, Branch, a_branch, drain, page, refused
 
 from erp_offline_sync.engine import actions
 from erp_offline_sync.engine.errors import AlreadyDecided, LocalRefused, NotAllowed
@@ -380,6 +380,24 @@ def test_a_retry_looks_for_what_may_have_arrived(branch: Branch) -> None:
     branch.later(130)
     branch.run()
     assert len(branch.names_there("Customer")) == 1
+
+
+def test_a_retry_looks_for_what_no_look_up_found_out(branch: Branch) -> None:
+    """The rename arrived and its answer did not; looking for it was answered with a page each time."""
+    branch.synced("Customer", "C-1", title="Ann")
+    rename = branch.rename("Customer", "C-1", "C-2")
+    branch.answer(page(502, retry_after="1"), applies=True)
+    branch.run()
+    fetch = branch.central.fetch
+    branch.central.fetch = lambda doctype, name: page(404)  # type: ignore[method-assign]
+    drain(branch)
+    assert branch.status(rename) is Status.NEEDS_ATTENTION
+    branch.central.fetch = fetch  # type: ignore[method-assign]
+    actions.retry(branch.ports, rename, by="ann")
+    assert branch.status(rename) is Status.IN_DOUBT
+    drain(branch)
+    assert branch.status(rename) is Status.SYNCED
+    assert branch.names_there("Customer") == ["C-2"]
 
 
 def test_what_somebody_wrote_over_a_change_that_got_no_answer_is_seen(branch: Branch) -> None:

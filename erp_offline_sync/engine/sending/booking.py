@@ -146,6 +146,9 @@ class Booking:
             booked = replace(booked, unanswered=0)
         if not at_once and booked.retry_count <= config.max_retries:
             return self.wait(booked, waiting, self.delay(booked.retry_count - 1))
+        if waiting is Status.IN_DOUBT:
+            # Nobody knows more than before: a Retry looks for it once more.
+            booked = replace(booked, unanswered=max(booked.unanswered, 1))
         with self._store.transaction():
             self.save(move(booked, Status.NEEDS_ATTENTION, readiness=Readiness.READY, next_retry_at=None))
         return Result.FAILURE
