@@ -31,6 +31,7 @@ KEPT: Mapping[int, str] = {
     4113: "the same, looked up while it was queued, ended as if it were submitted",
     5173: "a create was mended under another key while its first push was still on its way",
     8616: "a rename that arrived was retried as if it had not, after looking for it was refused",
+    8690: "what a merge came to was lost where only the name was changed here",
     5186: "a push that something on the way did not let through stopped all the others",
 }
 """Seeds beyond those that showed something wrong once."""

@@ -16,6 +16,7 @@ from ..merge import WHOLE, Change, Side, aligned_rows, merge
 from ..model import Conflict, Document, Json, Operation, Request, Resolution, Schema, Status
 from ..names import in_local_names
 from ..ports import LocalDocuments, Ports
+from ..steps import beside_name
 from ..values import synced_values
 from .resolution import Resolutions
 from .sides import known_rows, taken_here
@@ -164,9 +165,10 @@ def _arrived(document: Json | None, sent: Iterable[Request]) -> Json | None:
             document = None
         elif operation is Operation.CREATE:
             document = {_STATE: 0, **request.body}
-        elif operation not in (Operation.RENAME, Operation.CALL):
+        else:
             state = _MOVES.get(operation, docstatus_of(document or {}))
-            document = {**(document or {}), **request.body, _STATE: state}
+            values = beside_name(request.body) if operation is Operation.RENAME else request.body
+            document = {**(document or {}), **values, _STATE: state}
     return document
 
 

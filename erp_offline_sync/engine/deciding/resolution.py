@@ -102,8 +102,8 @@ class Resolutions:
         if request.operation is Operation.CREATE:
             # One that was to be kept apart, under a name that is taken as well.
             return replace(request, carries=None)
-        if not request.carries:
-            return replace(request, body=form["body"], base=form["base"], links=_links(form))
+        if not request.carries or request.operation is Operation.RENAME:
+            return replace(request, carries=None, body=form["body"], base=form["base"], links=_links(form))
         local = (document and local_document(self._ports, document)) or former.local_data or {}
         changed = dict.fromkeys(field for each in forms.values() for field in each["body"])
         fields = [field for field in {**changed, **request.body} if field in local]

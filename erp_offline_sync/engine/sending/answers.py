@@ -21,6 +21,7 @@ from ..names import write_back
 from ..ordering import Placer
 from ..paths import document_path
 from ..ports import Ports
+from ..steps import beside_name, step_after_rename
 from ..transitions import begun_anew, move
 from ..values import differences
 from .booking import Booking, Result, with_note
@@ -207,9 +208,8 @@ class Answers:
             noted = with_note(
                 request, Attempt(at=now, event=event, status=outcome.status if outcome else None)
             )
-            left = left_out(request)
-            if left and document is not None:
-                going_on = completed_by(noted, document, left, self._ports.ids.new_key())
+            going_on = None if document is None else self._going_on(noted, document)
+            if going_on is not None:
                 self._booking.save(move(going_on, Status.PENDING, readiness=Readiness.RECHECK))
                 self._store.release(request.id)
                 return Result.NONE
@@ -231,6 +231,17 @@ class Answers:
             self._store.release(request.id)
         self._name_here(request)
         return Result.SUCCESS
+
+    def _going_on(self, request: Request, document: Document) -> Request | None:
+        """The update that takes along what it could not; None where that was all."""
+        left, values = left_out(request), {}
+        if left:
+            return completed_by(request, document, left, self._ports.ids.new_key())
+        if request.operation is Operation.RENAME:
+            values = beside_name(request.body)
+        if not values:
+            return None
+        return step_after_rename(request, document, values, key=self._ports.ids.new_key())
 
     def _name_here(self, request: Request) -> None:
         """The policy may want the central's name here as well; where that is refused the document keeps its own."""
