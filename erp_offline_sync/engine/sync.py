@@ -74,9 +74,9 @@ class SyncEngine:
         knowledge = Knowledge(ports, lookup, self._booking)
         self._answers = Answers(ports, self.line, lookup, knowledge, self._booking, self.resolutions)
         self._preparation = Preparation(ports, lookup, knowledge, self._booking, self._answers)
-        self._doubts = Doubts(ports, self._booking, self._answers, lookup, self._preparation)
-        self._placer = Placer(ports.store, ports.ids)
         self._companion = Companion(ports, lambda: self.origins.current)
+        self._doubts = Doubts(ports, self._booking, self._answers, lookup, self._preparation, self._companion)
+        self._placer = Placer(ports.store, ports.ids)
         self._lanes = Lanes(ports, self.line, meanwhile=self._place_some)
         self._singles = Singles(
             ports,
@@ -285,7 +285,7 @@ class SyncEngine:
         if not asked or self._interrupted() or self._companion.capabilities() is None:
             return doubts
         self._renew()
-        for request, result in self._doubts.settle_by_receipt(asked, self._companion):
+        for request, result in self._doubts.settle_by_receipt(asked):
             self._renew()
             if result in _FOUND:
                 self.line.answered()

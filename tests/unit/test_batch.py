@@ -1159,7 +1159,7 @@ def test_what_was_sent_before_stays_so_where_the_central_does_not_get_to_it_agai
 def test_what_is_in_doubt_no_more_is_not_asked_about(branch: Branch) -> None:
     request = many(branch, 1)[0]
     branch.run()
-    asked = branch.engine._doubts.settle_by_receipt([branch.get(request)], branch.engine._companion)
+    asked = branch.engine._doubts.settle_by_receipt([branch.get(request)])
     assert list(asked) == []
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support import Branch, a_branch, a_request, refused
+from support import LOST, Branch, a_branch, a_request, refused
 
 from erp_offline_sync.engine.actions import discard_all, retry
 from erp_offline_sync.engine.coalesce import certainly_had_no_effect
+from erp_offline_sync.engine.config import Config
 from erp_offline_sync.engine.errors import InvalidRequest, NotAllowed, SettingsError
 from erp_offline_sync.engine.identity import canonical_json
 from erp_offline_sync.engine.model import Operation, Readiness, Request, Status, Wire
@@ -24,10 +25,12 @@ from erp_offline_sync.engine.sending.origin import (
 )
 from erp_offline_sync.engine.status import IDENTITY_ASKS, pause, paused_by, resume, sync_status
 from erp_offline_sync.testing.doubles import MemoryNote
+from erp_offline_sync.testing.model_central import Fault
 
 HERE = {"site": "a.example", "path": "/sites/a.example"}
 ELSEWHERE = {"site": "b.example", "path": "/sites/b.example"}
 KEPT = Origin(id="o1", run=7, **HERE)
+TIMEOUT = Config().central_request_timeout
 
 
 class LockedNote(MemoryNote):
@@ -77,6 +80,12 @@ def restored(branch: Branch, *, runs: int = 1) -> None:
     """As if the database were as of so many runs ago."""
     kept = origin(branch)
     set_origin(branch, replace(kept, run=kept.run - 2 * runs))
+
+
+def run_each(branch: Branch, seconds: float, times: int = 8) -> None:
+    for _ in range(times):
+        branch.run()
+        branch.later(seconds)
 
 
 def sent_meanwhile(branch: Branch, doctype: str, **values: str) -> None:
@@ -278,18 +287,83 @@ def test_a_create_is_found_though_the_backup_came_back_under_another_clock(branc
     assert len(branch.names_there("Customer")) == 2
 
 
-def test_what_was_not_sent_after_the_backup_goes_once_it_was_looked_up(branch: Branch) -> None:
+def test_what_was_not_sent_after_the_backup_goes_once_nothing_can_be_on_its_way(branch: Branch) -> None:
     branch.synced("Customer", "C-0")
     create = branch.create("Customer", "C-1", city="Rome")
     sale = branch.create("Sale", "S-1", customer="C-1", links={"customer": "Customer"})
     update = branch.update("Customer", "C-0", city="Bonn")
     branch.later(3600)
     restored(branch)
+    branch.run()
+    # What carries a version cannot happen twice.
+    assert branch.status(update) is Status.SYNCED
+    branch.later(TIMEOUT - 1)
+    branch.run()
+    assert branch.status(create) is Status.IN_DOUBT
+    branch.later(1)
+    branch.run()
+    branch.later(TIMEOUT)
     assert branch.run().reason == "done"
     assert [branch.status(each) for each in (create, sale, update)] == [Status.SYNCED] * 3
     assert len(branch.names_there("Customer")) == 2
     assert len(branch.names_there("Sale")) == 1
     branch.assert_equal("Customer", "C-0")
+
+
+def test_what_a_companion_would_know_again_is_not_waited_for(note: LockedNote) -> None:
+    branch = a_branch(note=note, companion=True)
+    branch.synced("Customer", "C-0")
+    request = branch.create("Customer", "C-1", city="Rome")
+    branch.later(3600)
+    restored(branch)
+    branch.run()
+    assert branch.status(request) is Status.SYNCED
+
+
+@pytest.mark.parametrize("in_doubt", [False, True], ids=["not-sent", "in-doubt"])
+def test_a_create_that_was_on_its_way_when_the_backup_was_restored_is_made_once(
+    branch: Branch, in_doubt: bool
+) -> None:
+    """Sent after the backup, and so late that the restored branch looks before it arrives."""
+    branch.synced("Customer", "C-0")
+    request = branch.create("Customer", "C-1", city="Rome")
+    if in_doubt:
+        branch.answer(LOST)
+        branch.run()
+    branch.later(TIMEOUT)
+    backup, sends = branch.get(request), len(branch.central.delivered)
+    branch.central.faults.append(Fault(LOST, late=TIMEOUT - 1))
+    branch.run()
+    assert len(branch.central.delivered) == sends + 1
+    with branch.store.transaction():
+        branch.store.replace(backup)
+    restored(branch)
+    run_each(branch, TIMEOUT / 4)
+    branch.central.arrive()
+    assert branch.status(request) is Status.SYNCED
+    assert len(branch.names_there("Customer")) == 2
+
+
+def test_the_wait_begins_anew_where_the_clock_was_set_back_after_the_restore(branch: Branch) -> None:
+    branch.synced("Customer", "C-0")
+    request = branch.create("Customer", "C-1", city="Rome")
+    restored(branch)
+    branch.run()
+    branch.clock.jump(-24 * 3600)
+    run_each(branch, TIMEOUT)
+    assert branch.status(request) is Status.SYNCED
+
+
+def test_a_backup_that_is_restored_twice_is_waited_for_twice(branch: Branch) -> None:
+    branch.synced("Customer", "C-0")
+    request = branch.create("Customer", "C-1", city="Rome")
+    for _ in range(2):
+        restored(branch)
+        branch.run()
+        branch.later(TIMEOUT - 1)
+    branch.run()
+    assert branch.status(request) is Status.IN_DOUBT
+    assert [attempt.event for attempt in branch.get(request).history] == ["restored"]
 
 
 def test_what_is_new_at_a_restored_branch_gets_no_number_that_was_given_before(note: LockedNote) -> None:

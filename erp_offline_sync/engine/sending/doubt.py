@@ -23,6 +23,7 @@ from .booking import Booking, Result
 from .companion import Companion
 from .lookup import Lookup
 from .marks import mark_of
+from .origin import restored, restored_at
 from .preparation import Preparation
 from .push import Receipt, ReceiptState
 from .pushed import is_pushed
@@ -41,7 +42,13 @@ class Doubts:
     """Settles one In Doubt request at a time, under the run's lease token."""
 
     def __init__(
-        self, ports: Ports, booking: Booking, answers: Answers, lookup: Lookup, preparation: Preparation
+        self,
+        ports: Ports,
+        booking: Booking,
+        answers: Answers,
+        lookup: Lookup,
+        preparation: Preparation,
+        companion: Companion,
     ) -> None:
         self._ports = ports
         self._store = ports.store
@@ -49,6 +56,7 @@ class Doubts:
         self._answers = answers
         self._lookup = lookup
         self._preparation = preparation
+        self._companion = companion
 
     def settle(self, request: Request) -> Result:
         """Raises CentralUnavailable where the look-up got no proper answer; the request stays In Doubt."""
@@ -73,18 +81,16 @@ class Doubts:
             flying = prepared
         return _BY_OPERATION[flying.operation](self, flying)
 
-    def settle_by_receipt(
-        self, requests: Sequence[Request], companion: Companion
-    ) -> Iterator[tuple[Request, Result]]:
+    def settle_by_receipt(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Result]]:
         """The same for requests that a companion was sent: its receipts tell exactly. A request that may have
         gone another way as well, or whose effect left no receipt, is looked up where there is none."""
         flying = [each for request in requests if (each := self._flying(request)) is not None]
         if not flying:
             return
         try:
-            receipts = companion.receipts([request.key for request in flying])
+            receipts = self._companion.receipts([request.key for request in flying])
         except CentralUnavailable as trouble:
-            if companion.ask() is not None:
+            if self._companion.ask() is not None:
                 yield from self._unread(flying, trouble)
                 return
             receipts = {}  # there is no companion any more
@@ -135,14 +141,23 @@ class Doubts:
         patience = timedelta(seconds=self._ports.config.central_request_timeout)
         with self._store.transaction():
             now = self._store.now()
-        sent_at = request.sent_at or now - _FAR_BACK
-        if sent_at > now:
+        sent_at, back_at = request.sent_at or now - _FAR_BACK, self._back_at(request)
+        since = max(sent_at, back_at or sent_at)
+        if since > now:
             # The clock was set back: how long ago it was sent is not known, so the wait begins anew.
-            return self.keep(replace(request, sent_at=now - _FAR_BACK), until=now + patience)
-        until = sent_at + patience
+            long_ago = now - _FAR_BACK
+            begun = replace(request, sent_at=min(sent_at, long_ago))
+            return self.keep(restored(begun, long_ago) if back_at else begun, until=now + patience)
+        until = since + patience
         if now < until:
             return self.keep(request, until=until)
         return self._again(_looked_up(request), may_have_arrived=False)
+
+    def _back_at(self, request: Request) -> datetime | None:
+        """When it came back with a backup: until then this branch may have sent it once more. Under its key a
+        companion takes it once however often it arrives."""
+        back_at = restored_at(request)
+        return None if back_at is None or self._companion.capabilities() is not None else back_at
 
     def _candidates(self, request: Request) -> list[str] | None:
         """Documents at the central that may be what this create made; None where they are too many."""

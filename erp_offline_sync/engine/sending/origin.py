@@ -32,6 +32,8 @@ __all__ = [
     "Standing",
     "judge",
     "kept_origin",
+    "restored",
+    "restored_at",
 ]
 
 ORIGIN = "origin"
@@ -44,6 +46,8 @@ NEXT_NUMBER = "next_number"
 LEAP = 10_000_000
 """More runs than an original can have made, and more numbers than it can have given, since a backup."""
 _AT_ONCE = 200
+_RESTORED = "restored"
+"""In the history of a request."""
 _FIRST = 0
 """Only while the note is not there yet: nothing leaves under it."""
 
@@ -260,13 +264,24 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
+def restored_at(request: Request) -> datetime | None:
+    """When it was found in a restored backup: until then the branch may have sent it."""
+    return next((each.at for each in reversed(request.history) if each.event == _RESTORED), None)
+
+
+def restored(request: Request, at: datetime) -> Request:
+    """With that noted, once for the last time that it was so."""
+    others = [each for each in request.history if each.event != _RESTORED]
+    return replace(request, history=(*others, Attempt(at=at, event=_RESTORED))[-HISTORY_KEPT:])
+
+
 def _doubted(request: Request, now: datetime) -> Request:
     """As it stood in the backup, and to be looked up before it is sent."""
+    noted = restored(request, now)
     if request.status is Status.IN_DOUBT or request.unsure:
-        return request
-    noted = (*request.history, Attempt(at=now, event="restored"))[-HISTORY_KEPT:]
+        return noted
     unsure = replace(
-        request,
+        noted,
         may_have_arrived=True,
         sends=0,
         sent_at=None,
@@ -274,7 +289,6 @@ def _doubted(request: Request, now: datetime) -> Request:
         number=None,
         unanswered=0,
         next_retry_at=None,
-        history=noted,
     )
     if request.status in (Status.RETRY, Status.IN_FLIGHT):
         return move(unsure, Status.PENDING, readiness=Readiness.RECHECK)
