@@ -429,7 +429,7 @@ def test_scripts_of_the_desk_read_the_state_and_hear_a_run_of_the_worker(
     wait_until(hears_a_run)
     browser.run("window.heard.length = 0")
     save_note(branch)
-    browser.wait(ended, timeout=10)
+    browser.wait(ended, timeout=30)
     heard = browser.run("return window.heard")
     assert heard[0][0] == "state"
     assert heard[0][1]["state"] == "syncing"
