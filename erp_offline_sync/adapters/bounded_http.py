@@ -171,15 +171,30 @@ class Guard:
 
 
 class _Guarded:
-    """What both kinds of connection do otherwise."""
+    """What both kinds of connection do otherwise.
+
+    A request leaves in one piece. Head and body would go one after the other, and where the line or the process ends
+    between them the central takes the request for one without a body: it makes an empty document.
+    """
 
     guard: Guard
     sock: Any
+    _has_body = False
+    _head: bytes | None = None
 
     def _new_conn(self) -> socket.socket:
         return self.guard.connect(self)  # type: ignore[arg-type]
 
+    def request(self, method: str, url: str, body: Any = None, *args: Any, **options: Any) -> None:
+        self._has_body, self._head = bool(body), None
+        super().request(method, url, body, *args, **options)  # type: ignore[misc]
+
     def send(self, data: Any) -> None:
+        if self._has_body and self._head is None:
+            self._head = bytes(data)
+            return
+        if self._head is not None:
+            data, self._head, self._has_body = self._head + data, None, False
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]
         self.guard.begin_sending(self.sock)

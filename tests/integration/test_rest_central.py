@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -323,6 +324,28 @@ def test_headers_for_support_and_for_waiting_are_kept(stand_in: StandInCentral, 
     reply = central.deliver(todo(), key="k")
     assert (reply.status, reply.retry_after) == (429, "17")
     assert str(reply.request_id).startswith("stand-in-")
+
+
+@pytest.mark.parametrize("size", [1, 200_000])
+def test_a_request_leaves_in_one_piece(
+    central: RestCentral, stand_in: StandInCentral, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """A process that is killed, or a line that ends, between head and body would leave a request without a body:
+    the central makes an empty document of that."""
+    pieces: list[bytes] = []
+    send = HTTPConnection.send
+
+    def noted(connection: HTTPConnection, data: bytes) -> None:
+        pieces.append(bytes(data))
+        send(connection, data)
+
+    monkeypatch.setattr(HTTPConnection, "send", noted)
+    sent = todo("x" * size)
+    created = central.deliver(sent, key="k")
+    assert classify(created, Operation.CREATE).verdict is Verdict.APPLIED
+    (piece,) = pieces
+    assert piece.startswith(b"POST /api/resource/ToDo")
+    assert piece.endswith(b"\r\n\r\n" + str(sent.body).encode())
 
 
 def test_one_connection_is_kept_and_given_up_when_it_has_been_idle(peer: Callable[..., Peer]) -> None:
