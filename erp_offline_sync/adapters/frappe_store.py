@@ -1,9 +1,9 @@
 """The Store port over the app's doctypes, for MariaDB, PostgreSQL and Frappe's SQLite.
 
 Rows are written by statements with bound values: on Frappe's SQLite the query builder and `set_value` double
-every percent sign in a text. Rows are locked by name, one by one: a scan would lock the place where ordinary saves
-add theirs. Everything that grows with the backlog walks an index from
-`erp_offline_sync.indexes`; where a call needs several index ranges, each gives at most what was asked for.
+every percent sign in a text. Rows are locked by name: a scan would lock the place where ordinary saves add theirs.
+Everything that grows with the backlog walks an index from `erp_offline_sync.indexes`; where a call needs several
+index ranges, each gives at most what was asked for.
 
 Frappe's datetime columns hold the site's wall clock, for people and for lists. What the engine reads is the
 exact UTC of the column `times`.
@@ -282,20 +282,21 @@ class FrappeStore:
 
     def claim(self, requests: Sequence[Request], token: int) -> list[Request]:
         self._inside()
-        claimed = []
-        for request in requests:
-            # One by one, by name: a list of names may be looked up by a scan, which locks every row it passes.
-            row = self._row(_REQUESTS, REQUEST_COLUMNS, request.id, lock=True, skip_locked=True)
-            if row is None:
-                continue
-            old = row_to_request(row)
+        rows = self._free_rows([request.id for request in requests])
+        claimed: dict[str, Request] = {}
+        alike: dict[tuple[tuple[str, Any], ...], list[str]] = {}
+        for name in dict.fromkeys(request.id for request in requests if request.id in rows):
+            old = row_to_request(rows[name])
             if old.status in (Status.PENDING, Status.RETRY):
                 new = move(old, Status.IN_FLIGHT, lease_token=token, sent_at=None)
-                self._put(row, new)
-                claimed.append(new)
+                alike.setdefault(tuple(self._changes(rows[name], new).items()), []).append(name)
+                self._count(rows[name], new)
+                claimed[name] = new
             elif old.status is Status.IN_FLIGHT and old.lease_token == token:
-                claimed.append(old)
-        return claimed
+                claimed[name] = old
+        for changes, names in alike.items():
+            _update(_REQUESTS, names, dict(changes))
+        return [claimed[request.id] for request in requests if request.id in claimed]
 
     def in_flight(self, *, not_token: int, limit: int) -> list[Request]:
         parts = _each_stage(Status.IN_FLIGHT, "`lease_token` <> %s", (not_token,), limit=limit)
@@ -574,7 +575,7 @@ class FrappeStore:
             return
         row = {"value": value, "updated_at": self._wall.text(database_now())}
         if frappe.db.sql(f"SELECT `name` FROM `{_METADATA}` WHERE `name` = %s", (key,)):  # noqa: S608
-            _update(_METADATA, key, row)
+            _update(_METADATA, [key], row)
         else:
             _insert(_METADATA, {"name": key, "key": key, **row})
 
@@ -587,23 +588,29 @@ class FrappeStore:
     def _wall(self) -> _Wall:
         return _Wall()
 
-    def _row(
-        self,
-        table: str,
-        columns: Sequence[str],
-        name: str,
-        *,
-        lock: bool = False,
-        skip_locked: bool = False,
-    ) -> Row | None:
+    def _row(self, table: str, columns: Sequence[str], name: str, *, lock: bool = False) -> Row | None:
         # A joined transaction may have begun long ago: a lock makes it read the row as it stands now.
-        suffix = _for_update(skip_locked=skip_locked) if lock or not self._owns else ""
+        suffix = _for_update() if lock or not self._owns else ""
         rows = frappe.db.sql(
             f"SELECT {_quoted(columns)} FROM `{table}` WHERE `name` = %s{suffix}",  # noqa: S608
             (name,),
             as_dict=True,
         )
         return dict(rows[0]) if rows else None
+
+    def _free_rows(self, names: Sequence[str]) -> dict[str, Row]:
+        """The rows of these requests, locked; without those that are gone or that another transaction has locked."""
+        found: dict[str, Row] = {}
+        for start in range(0, len(names), _CHUNK):
+            some, values = _one_of("name", names[start : start + _CHUNK])
+            rows = frappe.db.sql(
+                f"SELECT {_quoted(REQUEST_COLUMNS)} FROM `{_REQUESTS}`{_by_name()}"  # noqa: S608
+                f" WHERE 1 = 1{some}{_for_update(skip_locked=True)}",
+                values,
+                as_dict=True,
+            )
+            found.update({row["name"]: dict(row) for row in rows})
+        return found
 
     def _has_key(self, key: str) -> bool:
         return bool(
@@ -612,14 +619,20 @@ class FrappeStore:
 
     def _put(self, row: Row, request: Request) -> None:
         """Write what differs from the row, move the counters and, at an end, forget what the document linked to."""
-        new = _request_row(request, self._wall)
-        changes = {
-            column: value for column, value in new.items() if column not in row or row[column] != value
-        }
-        _update(_REQUESTS, request.id, changes)
+        _update(_REQUESTS, [request.id], self._changes(row, request))
         self._count(row, request)
         if request.status in ENDS:
             self.set_links(request.id, request.seq, ())
+
+    def _changes(self, row: Row, request: Request) -> Row:
+        """What differs from the row. The columns of the wall clock say nothing that `times` does not."""
+        new = _request_row(request, self._wall)
+        moved = row["times"] != new["times"]
+        return {
+            column: value
+            for column, value in new.items()
+            if (row[column] != value if column in row else moved)
+        }
 
     def _count(self, old: Row | None, request: Request) -> None:
         before = _counter(old["status"], old["readiness"]) if old else None
@@ -729,7 +742,7 @@ class FrappeStore:
         changes = {
             column: value for column, value in row.items() if column not in old or old[column] != value
         }
-        _update(table, row["name"], changes)
+        _update(table, [row["name"]], changes)
         return old
 
 
@@ -844,6 +857,12 @@ def _for_update(*, skip_locked: bool = False) -> str:
     return " FOR UPDATE SKIP LOCKED" if skip_locked else " FOR UPDATE"
 
 
+def _by_name() -> str:
+    """Behind a table: rows are looked up by their names. Of a small table MariaDB would else read every row for a
+    list of names, and lock each that it passes."""
+    return " FORCE INDEX (PRIMARY)" if frappe.db.db_type == "mariadb" else ""
+
+
 def _utc() -> str:
     return "clock_timestamp() AT TIME ZONE 'utc'" if frappe.db.db_type == "postgres" else "UTC_TIMESTAMP(6)"
 
@@ -940,14 +959,18 @@ def _insert(table: str, row: Row, *, or_ignore: bool = False) -> None:
     )
 
 
-def _update(table: str, name: str, changes: Row) -> None:
+def _update(table: str, names: Sequence[str], changes: Row) -> None:
+    """The same changes for all of these rows, which the caller has locked."""
     if not changes:
         return
     full = {**changes, "modified": frappe.utils.now(), "modified_by": frappe.session.user}
-    frappe.db.sql(
-        f"UPDATE `{table}` SET {', '.join(f'`{column}` = %s' for column in full)} WHERE `name` = %s",  # noqa: S608
-        (*full.values(), name),
-    )
+    columns = ", ".join(f"`{column}` = %s" for column in full)
+    for start in range(0, len(names), _CHUNK):
+        some, values = _one_of("name", names[start : start + _CHUNK])
+        frappe.db.sql(
+            f"UPDATE `{table}`{_by_name()} SET {columns} WHERE 1 = 1{some}",  # noqa: S608
+            (*full.values(), *values),
+        )
 
 
 def _delete(table: str, name: str) -> None:

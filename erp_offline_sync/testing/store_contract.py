@@ -428,6 +428,28 @@ def case_many_requests_are_claimed_at_once_in_the_order_handed_in(store: Store, 
 
 
 @_case
+def case_what_is_claimed_at_once_keeps_what_is_its_own(store: Store, time: Time) -> None:
+    """However many a store changes by one statement: of each only what the claim is about."""
+    later = [WHEN + timedelta(seconds=number) for number in range(6)]
+    with store.transaction():
+        requests = [
+            _ready(store, "a"),
+            _retry(store, "b", later[1], sent_at=later[1], sends=1, retry_count=1),
+            _ready(store, "c", sent_at=later[2], sends=2, error_message=AWKWARD),
+            _retry(store, "d", later[3], rank=3, waits_why=AWKWARD),
+            _ready(store, "e", body={"description": AWKWARD}),
+        ]
+        gone = make_request("gone")
+    with store.transaction():
+        claimed = store.claim([requests[0], gone, *requests[1:], requests[0]], 7)
+    expected = [move(request, Status.IN_FLIGHT, lease_token=7, sent_at=None) for request in requests]
+    assert claimed == [*expected, expected[0]]
+    with store.transaction():
+        assert [store.get(request.id) for request in requests] == expected
+        assert store.counters()[Status.IN_FLIGHT] == len(requests)
+
+
+@_case
 def case_a_late_token_records_nothing(store: Store, time: Time) -> None:
     with store.transaction():
         [first] = store.claim([_ready(store, "a")], 7)
