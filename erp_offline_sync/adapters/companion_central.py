@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from erp_offline_sync.adapters.rest_central import PROBE_SECONDS, RestCentral
 from erp_offline_sync.engine.identity import canonical_json
 from erp_offline_sync.engine.model import Reply
-from erp_offline_sync.engine.sending.pushed import CAPABILITIES, PUSH, RECEIPTS
+from erp_offline_sync.engine.sending.pushed import CAPABILITIES, PUSH, RECEIPTS, REHEARSE
 
 __all__ = ["CompanionCentral"]
 
 _ASKED_SECONDS = 10.0
-"""What a companion can do is asked before the first request: a central that hangs holds it up for so long."""
+"""What a companion can do is asked before the first request: a central that hangs holds it up for so long. A person
+who waits for a rehearsal waits no longer either."""
 
 
 class CompanionCentral(RestCentral):
@@ -27,6 +28,10 @@ class CompanionCentral(RestCentral):
 
     def push(self, data: bytes) -> Reply:
         return self._call("POST", PUSH, body=data, kind="application/gzip")
+
+    def rehearse(self, data: bytes) -> Reply:
+        seconds = min(_ASKED_SECONDS, self._total)
+        return self._call("POST", REHEARSE, body=data, kind="application/gzip", seconds=seconds)
 
     def receipts(self, origin: str, keys: Sequence[str]) -> Reply:
         body = canonical_json({"origin": origin, "ids": list(keys)}).encode()

@@ -49,6 +49,9 @@ class NoCentral:
     def push(self, data: bytes) -> Reply:
         return self._UNSENT
 
+    def rehearse(self, data: bytes) -> Reply:
+        return self._UNSENT
+
     def receipts(self, origin: str, keys: Sequence[str]) -> Reply:
         return self._UNSENT
 

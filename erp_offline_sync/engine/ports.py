@@ -115,6 +115,10 @@ class Central(Protocol):
         """What the companion knows of requests of this branch with these keys, at most 200:
         `{"message": {"receipts": {…}}}`. Idempotent."""
 
+    def rehearse(self, data: bytes) -> Reply:
+        """Ask the companion what it would answer to this push (engine/sending/push.py), of at most 5 requests:
+        `{"message": {…}}` as of a push. Nothing of it stays. Blocks at most 10 seconds. Idempotent."""
+
     def instant(self, wall_clock: str) -> Instant | None:
         """A time of the central (text without a zone) brought to UTC and to this site's clock.
         None where the zone is not known. Sends nothing when the zone was learned before."""

@@ -24,6 +24,7 @@ class _Companion(Protocol):
     def capabilities(self) -> Reply: ...
     def push(self, data: bytes) -> Reply: ...
     def receipts(self, origin: str, keys: list[str]) -> Reply: ...
+    def rehearse(self, data: bytes) -> Reply: ...
 
 
 class Pushing:
@@ -53,9 +54,14 @@ class Pushing:
         return packed(text)
 
     def push(self, *requests: PushRequest) -> list[Any]:
-        reply = self.central.push(self.data(*requests))
+        return self._outcomes(self.central.push(self.data(*requests)))
+
+    def rehearse(self, *requests: PushRequest) -> list[Any]:
+        return self._outcomes(self.central.rehearse(self.data(*requests)))
+
+    def _outcomes(self, reply: Reply) -> list[Any]:
         if reply.status != 200:
-            raise AssertionError(f"the push was answered {reply.status}: {str(reply.body)[:300]}")
+            raise AssertionError(f"it was answered {reply.status}: {str(reply.body)[:300]}")
         outcomes: list[Any] = reply.body["message"]["outcomes"]
         return outcomes
 
@@ -217,6 +223,31 @@ def a_receipt_tells_name_version_and_state(branch: Pushing) -> list[Any]:
     return [receipt["outcome"], same, none["outcome"]]
 
 
+def a_rehearsal_tells_what_a_push_would_and_does_nothing(branch: Pushing) -> list[Any]:
+    document = branch.made(PARTY, title="A", note="first")
+    wanted = branch.request(O.UPDATE, **_on(document), values={"note": "second"})
+    requests = [
+        wanted,
+        branch.request(O.UPDATE, **{**_on(document), "version": "2020-01-01 00:00:00"}, values={"note": "x"}),
+        branch.request(O.CREATE, doctype=PARTY, values={"note": "no title"}),
+        branch.request(O.CALL, method="POST", path="/api/method/frappe.ping"),
+        branch.request(O.DELETE, **_on(document)),
+    ]
+    told = branch.rehearse(*requests)
+    too_many = branch.central.rehearse(branch.data(*requests, branch.request(O.DELETE, **_on(document))))
+    before = [receipt["outcome"] for receipt in branch.receipt(*requests)]
+    (outcome,) = branch.push(wanted)
+    can = branch.central.capabilities().body["message"]["rehearse"]
+    return [
+        can,
+        [_said(each) for each in told],
+        told[0]["document"]["note"],
+        before,
+        too_many.status,
+        _said(outcome),
+    ]
+
+
 def what_is_no_push_is_refused_as_a_whole(branch: Pushing) -> list[Any]:
     data = branch.data(branch.request(O.CREATE, doctype=PARTY, values={"title": "A"}))
     broken = branch.central.push(data[:-9])
@@ -237,6 +268,7 @@ CASES = (
     one_that_is_refused_harms_no_other,
     a_refused_request_may_come_again_with_another_content,
     a_receipt_tells_name_version_and_state,
+    a_rehearsal_tells_what_a_push_would_and_does_nothing,
     what_is_no_push_is_refused_as_a_whole,
 )
 

@@ -10,6 +10,7 @@ import copy
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -87,6 +88,7 @@ class ModelCentral:
             look=self._look,
             wall_clock=self._wall_clock,
             user=self.user,
+            undoing=self._undoing,
         )
 
     # the port
@@ -160,6 +162,10 @@ class ModelCentral:
             return fault.reply
         answers = [self._pushed(data) for _ in range(fault.copies)]
         return fault.reply or answers[0]
+
+    def rehearse(self, data: bytes) -> Reply:
+        refused = self._read() or self._no_companion()
+        return refused or self._understood(self.companion.rehearse, data)
 
     def receipts(self, origin: str, keys: Sequence[str]) -> Reply:
         refused = self._read() or self._no_companion()
@@ -249,9 +255,20 @@ class ModelCentral:
     def _no_companion(self) -> Reply | None:
         return None if self.has_companion else refusal(417, "ValidationError")
 
-    def _pushed(self, data: bytes) -> Reply:
+    @contextmanager
+    def _undoing(self) -> Iterator[None]:
+        kept = copy.deepcopy((self.documents, self.made_by, self._queued, self.effects))
         try:
-            return self.companion.push(data)
+            yield
+        finally:
+            self.documents, self.made_by, self._queued, self.effects = kept
+
+    def _pushed(self, data: bytes) -> Reply:
+        return self._understood(self.companion.push, data)
+
+    def _understood(self, ask: Callable[[bytes], Reply], data: bytes) -> Reply:
+        try:
+            return ask(data)
         except UnreadableMessage as why:
             status = 413 if isinstance(why, MessageTooLarge) else 400
             return refusal(status, type(why).__name__)

@@ -20,6 +20,7 @@ from erp_offline_sync.engine.paths import document_path
 from erp_offline_sync.engine.sending.outgoing import DOCSTATUS
 from erp_offline_sync.engine.sending.push import (
     LIMITS,
+    REHEARSED_AT_ONCE,
     SCHEMA,
     Capabilities,
     Limits,
@@ -73,6 +74,8 @@ class ModelCompanion:
     user: str
     turn: Callable[[], AbstractContextManager[None]] = nullcontext
     """Entered for each request of a push; the rest of several pushes may go on at once."""
+    undoing: Callable[[], AbstractContextManager[None]] = nullcontext
+    """What is carried out inside is undone at the end."""
     limits: Limits = LIMITS
     time_zone: str = "UTC"
     kept: dict[str, _Kept] = field(default_factory=dict)
@@ -90,6 +93,9 @@ class ModelCompanion:
     looks_at: int | None = None
     """How many requests of a push there is time for; None: all."""
     pushes: list[Push] = field(default_factory=list)
+    rehearses: bool = True
+    """Whether it says that it can."""
+    rehearsed: list[Push] = field(default_factory=list)
 
     def capabilities(self) -> Json:
         said = Capabilities(
@@ -99,6 +105,7 @@ class ModelCompanion:
             time=self.wall_clock(),
             time_zone=self.time_zone,
             user=self.user,
+            rehearse=self.rehearses,
         )
         return {"message": capabilities_body(said)}
 
@@ -115,8 +122,26 @@ class ModelCompanion:
                 return self.poison[request.id]
             with self.turn():
                 outcomes.append(self._one(request, low_water))
+        return self._answered(outcomes)
+
+    def _answered(self, outcomes: Sequence[PushResult]) -> Reply:
         answer = PushAnswer(time=self.wall_clock(), time_zone=self.time_zone, outcomes=tuple(outcomes))
         return Reply(status=200, is_json=True, body={"message": answer_body(answer)})
+
+    def rehearse(self, data: bytes) -> Reply:
+        """What it would answer. Raises UnreadableMessage for what is no push."""
+        push = parse_push(data, replace(self.limits, max_requests=REHEARSED_AT_ONCE))
+        self.rehearsed.append(push)
+        outcomes = [self._undone(request) for request in push.requests]
+        return self._answered(outcomes)
+
+    def _undone(self, request: PushRequest | Unreadable) -> PushResult:
+        if not isinstance(request, Unreadable) and (
+            request.operation is Operation.CALL or request.id in self.uncertain
+        ):
+            return PushResult(id=request.id, outcome=PushOutcome.IN_DOUBT, message="It cannot be told.")
+        with self.turn(), self.undoing():
+            return self._effect(request)
 
     def receipts(self, keys: Collection[str]) -> Json:
         found: dict[str, Any] = {}
@@ -134,7 +159,7 @@ class ModelCompanion:
 
     def _one(self, request: PushRequest | Unreadable, low_water: int) -> PushResult:
         if isinstance(request, Unreadable):
-            return PushResult(id=request.id, outcome=PushOutcome.REJECTED, message=request.why)
+            return self._effect(request)
         known = self.kept.get(request.id)
         if known is not None:
             return self._again(request, known)
@@ -142,6 +167,18 @@ class ModelCompanion:
             return PushResult(id=request.id, outcome=PushOutcome.RUNNING, retry_after=2.0)
         if request.number < low_water:
             return PushResult(id=request.id, outcome=PushOutcome.TOO_OLD)
+        told = self._effect(request)
+        if told.outcome is PushOutcome.APPLIED:
+            receipt = Receipt(
+                state=ReceiptState.APPLIED, name=told.name, version=told.version, docstatus=told.docstatus
+            )
+            self.kept[request.id] = _Kept(request.fingerprint, request.number, receipt)
+        return told
+
+    def _effect(self, request: PushRequest | Unreadable) -> PushResult:
+        """By the rules of the central, and without a look at what came before."""
+        if isinstance(request, Unreadable):
+            return PushResult(id=request.id, outcome=PushOutcome.REJECTED, message=request.why)
         reply = self._carried_out(request)
         if reply.status not in (200, 202):
             return self._refused(request, reply)
@@ -152,11 +189,10 @@ class ModelCompanion:
         if document is not None and wanted is not None and document["docstatus"] != wanted:
             # The central has only queued it: there is nothing to leave a receipt for.
             return PushResult(id=request.id, outcome=PushOutcome.DEFERRED, retry_after=4.0)
-        told = {} if document is None else {"name": document["name"], "version": document["modified"]}
-        receipt = Receipt(state=ReceiptState.APPLIED, **told)
+        receipt = Receipt(state=ReceiptState.APPLIED)
         if document is not None:
-            receipt = replace(receipt, docstatus=document["docstatus"])
-        self.kept[request.id] = _Kept(request.fingerprint, request.number, receipt)
+            told = {"name": document["name"], "version": document["modified"]}
+            receipt = replace(receipt, docstatus=document["docstatus"], **told)
         return self._told(request, PushOutcome.APPLIED, receipt, document)
 
     def _again(self, request: PushRequest, known: _Kept) -> PushResult:

@@ -31,7 +31,7 @@ from zoneinfo import ZoneInfo
 
 from erp_offline_sync.engine.errors import MessageTooLarge, UnreadableMessage
 from erp_offline_sync.engine.model import Reply, Wire
-from erp_offline_sync.engine.sending.pushed import PUSH, RECEIPTS
+from erp_offline_sync.engine.sending.pushed import PUSH, RECEIPTS, REHEARSE
 from erp_offline_sync.testing.model_companion import ModelCompanion
 
 __all__ = ["API_KEY", "API_SECRET", "Call", "DocTypeRule", "Fault", "FieldRule", "Refusal", "StandInCentral"]
@@ -150,7 +150,7 @@ def _writes_document(method: str, segments: list[str]) -> bool:
 
 def is_write(method: str, path: str) -> bool:
     """Requests that carry documents or a call; look-ups and probes are not."""
-    return method != "GET" and path != RECEIPTS
+    return method != "GET" and path not in (RECEIPTS, REHEARSE)
 
 
 def anything(method: str, path: str) -> bool:
@@ -218,6 +218,7 @@ class StandInCentral:
             user=user,
             time_zone=zone,
             turn=self._writing,
+            undoing=self._undoing,
         )
         self._server: _Server | None = None
         # Holds the port while the server is down, so that nothing else gets it.
@@ -415,8 +416,9 @@ class StandInCentral:
                     status=413, page=_PAGE.format(status=413, title="Request Entity Too Large")
                 ), None
             user = self._user_of(authorization)
-            if self.has_companion and parts.path == PUSH:
-                return self._pushed(raw, user), _unpacked(raw)
+            if self.has_companion and parts.path in (PUSH, REHEARSE):
+                ask = self.companion.push if parts.path == PUSH else self.companion.rehearse
+                return self._pushed(ask, raw, user), _unpacked(raw)
             body = _read_body(raw)
             query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
             with self._writing() if _writes_document(method, segments) else self._lock:
@@ -433,11 +435,11 @@ class StandInCentral:
             return _Answer(status=refusal.status, body=_error(refusal, version=version)), body
         return _Answer(status=status, body=answered), body
 
-    def _pushed(self, raw: bytes, user: str) -> _Answer:
+    def _pushed(self, ask: Callable[[bytes], Reply], raw: bytes, user: str) -> _Answer:
         if user == "Guest":
             raise Refusal(403, "PermissionError")
         try:
-            reply = self.companion.push(raw)
+            reply = ask(raw)
         except MessageTooLarge as why:
             raise Refusal(413, type(why).__name__, str(why)) from why
         except UnreadableMessage as why:
@@ -461,6 +463,15 @@ class StandInCentral:
             finally:
                 self._turn.taken = False
                 time.sleep(max(0.0, end - time.monotonic()))
+
+    @contextmanager
+    def _undoing(self) -> Iterator[None]:
+        with self._lock:
+            kept = deepcopy((self._store, self._series))
+            try:
+                yield
+            finally:
+                self._store, self._series = kept
 
     def _drawn(self, seconds: float) -> float:
         if not self._uneven:

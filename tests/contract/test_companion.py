@@ -51,6 +51,14 @@ EXPECTED: dict[str, list[Any]] = {
     ],
     "a_refused_request_may_come_again_with_another_content": ["rejected MandatoryError", "applied"],
     "a_receipt_tells_name_version_and_state": ["applied", True, "none"],
+    "a_rehearsal_tells_what_a_push_would_and_does_nothing": [
+        True,
+        ["applied", "conflict TimestampMismatchError", "rejected MandatoryError", "in_doubt", "applied"],
+        "second",
+        ["none"] * 5,
+        413,
+        "applied",
+    ],
     "what_is_no_push_is_refused_as_a_whole": [400, 400, 400],
 }
 
@@ -118,4 +126,5 @@ def test_strangers_are_refused(stand_in: StandInCentral) -> None:
     stranger = CompanionCentral(stand_in.url, "wrong", "wrong")
     assert stranger.push(b"x").status == 401
     assert stranger.capabilities().status == 401
+    assert stranger.rehearse(b"x").status == 401
     stranger.close()

@@ -189,6 +189,7 @@ def test_without_a_central_everything_is_certainly_unsent() -> None:
         central.find("Sale", {}),
         central.find_created_since("Sale", START),
         central.probe(),
+        central.rehearse(b""),
     ):
         assert (reply.status, reply.gap) == (None, Gap.NOT_SENT)
     assert central.instant("2026-01-05 10:00:00") is None

@@ -24,6 +24,7 @@ from ..values import FRAMEWORK_FIELDS, same_value
 __all__ = [
     "LIMITS",
     "RECEIPTS_AT_ONCE",
+    "REHEARSED_AT_ONCE",
     "SCHEMA",
     "Capabilities",
     "Limits",
@@ -55,6 +56,8 @@ __all__ = [
 SCHEMA = 1
 RECEIPTS_AT_ONCE = 200
 """Ids that one question for receipts may hold."""
+REHEARSED_AT_ONCE = 5
+"""Requests that may be rehearsed at once."""
 
 _GZIP = 31
 """zlib's window bits for a gzip header; its time stays zero, so that the same push has the same bytes."""
@@ -227,6 +230,8 @@ class Capabilities:
     time: str
     time_zone: str
     user: str
+    rehearse: bool = False
+    """Whether it tells what it would answer, without doing it."""
 
 
 # What is checked
@@ -344,6 +349,7 @@ _CAPABILITIES = {
     "time": "text",
     "time_zone": "text",
     "user": "text",
+    "rehearse?": "flag",
 }
 
 _NEEDED: Mapping[Operation, tuple[str, ...]] = {
@@ -691,6 +697,7 @@ def capabilities_body(capabilities: Capabilities) -> dict[str, Any]:
         "time": capabilities.time,
         "time_zone": capabilities.time_zone,
         "user": capabilities.user,
+        "rehearse": capabilities.rehearse,
     }
 
 
@@ -707,4 +714,5 @@ def parse_capabilities(message: Any) -> Capabilities:
         time=taken["time"],
         time_zone=taken["time_zone"],
         user=taken["user"],
+        rehearse=taken.get("rehearse", False),
     )

@@ -30,6 +30,7 @@ __all__ = [
     "NEEDS_NEW_KEY",
     "PUSH",
     "RECEIPTS",
+    "REHEARSE",
     "build_item",
     "can_be_pushed",
     "is_pushed",
@@ -40,8 +41,9 @@ __all__ = [
     "shows_a_changed_past",
 ]
 
-PUSH, CAPABILITIES, RECEIPTS = (
-    f"/api/method/erp_offline_sync.receiver.{name}" for name in ("push", "capabilities", "receipts")
+PUSH, CAPABILITIES, RECEIPTS, REHEARSE = (
+    f"/api/method/erp_offline_sync.receiver.{name}"
+    for name in ("push", "capabilities", "receipts", "rehearse")
 )
 
 _METHOD = "/api/method/"
