@@ -4,6 +4,7 @@ The endpoints. Each checks the role on its first line and only shapes what comes
 is engine.sending.push, what it promises stands in hooks-docs/companion.md.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import frappe
@@ -17,6 +18,7 @@ from erp_offline_sync.engine.errors import UnknownSchema as SchemaNotKnown
 from erp_offline_sync.engine.sending.push import (
     LIMITS,
     RECEIPTS_AT_ONCE,
+    REHEARSED_AT_ONCE,
     SCHEMA,
     Capabilities,
     PushAnswer,
@@ -30,6 +32,7 @@ from erp_offline_sync.receiver.branches import ROLE
 from erp_offline_sync.receiver.deliveries import receive
 from erp_offline_sync.receiver.errors import PushTooLarge, UnknownSchema, UnreadablePush
 from erp_offline_sync.receiver.locale import speaking
+from erp_offline_sync.receiver.rehearsals import rehearsed
 
 CONTENT_TYPE = "application/gzip"
 
@@ -51,6 +54,7 @@ def capabilities() -> dict[str, Any]:
             time=now(),
             time_zone=get_system_timezone(),
             user=frappe.session.user,
+            rehearse=True,
         )
     )
 
@@ -59,19 +63,39 @@ def capabilities() -> dict[str, Any]:
 def push() -> dict[str, Any]:
     """Apply the requests of a push: a body of type application/gzip, see hooks-docs/companion.md."""
     _branches_only()
+    read = _read()
+    with speaking(read.language):
+        low_water = origins.admit(read)
+        outcomes = receive(read, low_water)
+    return _answered(outcomes)
+
+
+@frappe.whitelist(methods=["POST"])
+def rehearse() -> dict[str, Any]:
+    """What would be answered to a push, at most 5 requests, each by itself. Nothing of it stays."""
+    _branches_only()
+    read = _read(max_requests=REHEARSED_AT_ONCE)
+    with speaking(read.language):
+        origins.let_in(read)
+        outcomes = rehearsed(read)
+    return _answered(outcomes)
+
+
+def _read(**less):
+    """The push in the body. `less`: where fewer is allowed than LIMITS."""
     if (frappe.request.mimetype or "") != CONTENT_TYPE:
         frappe.throw(_("A push is sent as {0}.").format(CONTENT_TYPE), UnreadablePush)
     try:
-        read = parse_push(frappe.request.get_data())
+        return parse_push(frappe.request.get_data(), replace(LIMITS, **less))
     except MessageTooLarge as error:
         frappe.throw(str(error), PushTooLarge)
     except SchemaNotKnown as error:
         frappe.throw(str(error), UnknownSchema)
     except UnreadableMessage as error:
         frappe.throw(str(error), UnreadablePush)
-    with speaking(read.language):
-        low_water = origins.admit(read)
-        outcomes = receive(read, low_water)
+
+
+def _answered(outcomes):
     return answer_body(PushAnswer(time=now(), time_zone=get_system_timezone(), outcomes=tuple(outcomes)))
 
 

@@ -37,7 +37,7 @@ def receive(push, low_water):
     """The outcomes of the push's requests, in their order, as many as there was time for; at least one's. Commits."""
     began, size, outcomes = time.monotonic(), 0, []
     seconds = min(LIMITS.seconds, push.seconds / 2)
-    surroundings = _Surroundings()
+    surroundings = Surroundings()
     for request in push.requests:
         if outcomes and (time.monotonic() - began >= seconds or size >= LIMITS.max_inflated_bytes):
             break
@@ -50,15 +50,20 @@ def receive(push, low_water):
     return outcomes
 
 
+def unreadable(request):
+    """What is answered to a request that is not what was agreed on."""
+    return PushResult(
+        id=request.id,
+        outcome=PushOutcome.REJECTED,
+        status=400,
+        exc_type="UnreadableMessage",
+        message=request.why,
+    )
+
+
 def _deliver(origin, request, low_water):
     if isinstance(request, Unreadable):
-        return PushResult(
-            id=request.id,
-            outcome=PushOutcome.REJECTED,
-            status=400,
-            exc_type="UnreadableMessage",
-            message=request.why,
-        )
+        return unreadable(request)
     claimed = claims.claim(origin, request, low_water)
     if isinstance(claimed, PushResult):
         return _with_document(request, claimed)
@@ -84,15 +89,10 @@ def _deliver(origin, request, low_water):
 
 
 def _apply(request, claimed):
-    claims.restart()
-    frappe.clear_messages()
-    frappe.flags.currently_saving = []
-    user, transaction = frappe.session.user, Transaction(claimed)
+    begin()
+    transaction = Transaction(claimed)
     try:
-        effect = apply(request, queued=claimed.queued)
-        if frappe.session.user != user:
-            frappe.set_user(user)
-        result = _result(request, effect)
+        effect, result = carried_out(request, queued=claimed.queued)
         if transaction.undone:
             raise _RolledBack(_ROLLED_BACK)
     except Exception as error:
@@ -102,13 +102,7 @@ def _apply(request, claimed):
     if effect.unfinished:
         claims.queue(claimed)
         transaction.commit()
-        return PushResult(
-            id=request.id,
-            outcome=PushOutcome.DEFERRED,
-            name=effect.name,
-            waits_for="a background job of the central",
-            retry_after=_JOB_TAKES,
-        )
+        return left_to_a_job(request, effect)
     kept = {"name": result.name, "version": result.version, "docstatus": result.docstatus}
     if not claims.finish(claimed, doctype=effect.doctype, **kept):
         # It took so long that another delivery took it over.
@@ -116,6 +110,32 @@ def _apply(request, claimed):
         return PushResult(id=request.id, outcome=PushOutcome.RUNNING, retry_after=1)
     transaction.commit()
     return result
+
+
+def begin():
+    """A transaction of a request's own, and no messages of what was before."""
+    claims.restart()
+    frappe.clear_messages()
+    frappe.flags.currently_saving = []
+
+
+def carried_out(request, *, queued=False):
+    """The request's Effect, done and not committed, and the PushResult if it ends so."""
+    user = frappe.session.user
+    effect = apply(request, queued=queued)
+    if frappe.session.user != user:
+        frappe.set_user(user)
+    return effect, _result(request, effect)
+
+
+def left_to_a_job(request, effect):
+    return PushResult(
+        id=request.id,
+        outcome=PushOutcome.DEFERRED,
+        name=effect.name,
+        waits_for="a background job of the central",
+        retry_after=_JOB_TAKES,
+    )
 
 
 def _result(request, effect):
@@ -148,7 +168,7 @@ def _with_document(request, result):
     return replace(result, document=document)
 
 
-class _Surroundings:
+class Surroundings:
     """What Frappe keeps for the time of a web request, as it was before the first of a push's requests."""
 
     def __init__(self):

@@ -49,6 +49,21 @@ def admit(push):
     low_water, refusal = tried_again(lambda: _admit(push))
     if refusal is None:
         return low_water
+    return _refuse(refusal)
+
+
+def let_in(push):
+    """Refuse what `admit` would refuse of a branch that belongs to another user or is stopped. Writes nothing."""
+    row = _find(push.origin)
+    if row is None:
+        return
+    if row.user != frappe.session.user:
+        _refuse_foreign()
+    if row.stopped:
+        _refuse(_why_stopped(row))
+
+
+def _refuse(refusal):
     words, kind = refusal
     if issubclass(kind, OriginStopped):
         words = _("{0} Nothing of this branch is taken until somebody at the central lets it go on.").format(
@@ -86,7 +101,7 @@ def _judged(push, row):
     if row.user != frappe.session.user:
         _refuse_foreign()
     if row.stopped:
-        return (row.stopped_reason, STOPPED.get(row.stopped_because, OriginStopped)), {}
+        return _why_stopped(row), {}
     if row.home and push.home and row.home != push.home:
         place = push.site or _("a site without a name")
         return _stop(
@@ -108,6 +123,10 @@ def _judged(push, row):
     if row.last_seen is None or abs((now - row.last_seen).total_seconds()) >= LAST_SEEN_EVERY:
         wanted["last_seen"] = now
     return None, _moved(row, wanted)
+
+
+def _why_stopped(row):
+    return row.stopped_reason, STOPPED.get(row.stopped_because, OriginStopped)
 
 
 def _moved(row, wanted):

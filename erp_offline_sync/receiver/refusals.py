@@ -37,8 +37,9 @@ def spoken(error):
     return told(body)
 
 
-def refused(request, error, message):
-    """The PushResult for what was raised, after all was rolled back."""
+def refused(request, error, message, *, logged=True):
+    """The PushResult for what was raised, after all was rolled back. `logged`: an error of the code here stands in
+    the Error Log afterwards."""
     if isinstance(error, Differs):
         return _conflict(request, error.exc_type, 409, message="", name=error.name)
     exc_type = type(error).__name__
@@ -47,7 +48,7 @@ def refused(request, error, message):
     outcome = _OUTCOMES.get(verdict, PushOutcome.REJECTED)
     if outcome is PushOutcome.CONFLICT:
         return _conflict(request, exc_type, status, message=message, name=_meant(request, verdict))
-    if verdict is None and status >= 500:
+    if logged and verdict is None and status >= 500:
         _log(error)
     return PushResult(
         id=request.id,

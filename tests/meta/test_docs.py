@@ -421,7 +421,7 @@ def test_each_function_of_the_companion_is_told() -> None:
         if isinstance(node, ast.FunctionDef)
         and any(ast.unparse(each).startswith("frappe.whitelist") for each in node.decorator_list)
     ]
-    assert found == ["capabilities", "push", "receipts"]
+    assert found == ["capabilities", "push", "rehearse", "receipts"]
     for name in found:
         assert f"erp_offline_sync.receiver.{name}" in section.text
 

@@ -84,6 +84,7 @@ ENDPOINTS = {
     "api.shutdown": Endpoint(MANAGERS),
     "receiver.capabilities": Endpoint((), writes=False),
     "receiver.push": Endpoint(()),
+    "receiver.rehearse": Endpoint(()),
     "receiver.receipts": Endpoint((), given=lambda stock: {"origin": "none", "ids": []}),
     "conflicts.list_conflicts": Endpoint(READERS, writes=False),
     "conflicts.expected": Endpoint(READERS, writes=False),

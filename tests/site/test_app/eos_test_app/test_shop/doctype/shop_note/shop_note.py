@@ -87,6 +87,20 @@ def _fails_after_the_commit(note):
     frappe.db.after_commit.add(lambda: 1 / 0)
 
 
+def _refuses_pushes(note):
+    if frappe.flags.in_offline_push:
+        frappe.throw("The central takes no such note.")
+
+
+def _tells_others(note):
+    """Mail, jobs and another document."""
+    if not frappe.are_emails_muted():
+        frappe.throw("mail would go out")
+    frappe.enqueue("frappe.ping")
+    frappe.enqueue("frappe.ping", enqueue_after_commit=True)
+    frappe.get_doc({"doctype": "ToDo", "description": note.title}).insert(ignore_permissions=True)
+
+
 def _breaks(note):
     raise KeyError(note.body)
 
@@ -132,5 +146,7 @@ PRANKS = {
     "breaks what applies it": _breaks_what_applies_it,
     "takes its time": _takes_its_time,
     "fails after the commit": _fails_after_the_commit,
+    "refuses pushes": _refuses_pushes,
+    "tells others": _tells_others,
     "breaks": _breaks,
 }
