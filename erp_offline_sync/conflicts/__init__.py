@@ -39,9 +39,10 @@ def preview(
     values: str | dict | None = None,
     server_version: str | None = None,
 ) -> dict[str, Any]:
-    """What this decision would change here and there, and what this site would refuse of it. Nothing is written."""
+    """What this decision would change here and there, what this site would refuse of it, and what the central would
+    answer. Nothing is written."""
     permissions.only_readers()
-    return previewing.previewed(name, *decision_of(resolution, choices, values), server_version)
+    return previewing.previewed(name, *decision_of(resolution, choices, values), server_version, central=True)
 
 
 @frappe.whitelist(methods=["POST"])

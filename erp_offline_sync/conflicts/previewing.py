@@ -1,15 +1,18 @@
-"""What a decision would change here and there, and what this site would say to it; nothing is written.
+"""What a decision would change here and there, and what both sites would say to it; nothing is written.
 
 The engine rehearses the decision. The document that would come out is held against its own meta: what is
-mandatory, links, options, lengths, and what may be changed after it was submitted.
+mandatory, links, options, lengths, and what may be changed after it was submitted. What would be sent next is shown
+to the central, where its companion can tell what it would answer.
 """
 
 import frappe
 from frappe import _
 from frappe.utils import cint, cstr, strip_html
 
+from erp_offline_sync import bootstrap, settings
 from erp_offline_sync.conflicts import deciding, reading, words
 from erp_offline_sync.conflicts.view import View
+from erp_offline_sync.engine.deciding.foretelling import Foretold, foretold, question
 from erp_offline_sync.engine.deciding.rehearsal import rehearse
 from erp_offline_sync.engine.errors import OfflineSyncError
 
@@ -18,12 +21,16 @@ _SHORT = frozenset(
 )
 
 
-def previewed(name, resolution, choices, values, server_version):
-    """The answer of the endpoint."""
+_NOT_ASKED = {"asked": False, "verdict": Foretold.UNKNOWN.value, "message": ""}
+
+
+def previewed(name, resolution, choices, values, server_version, *, central=False):
+    """The answer of the endpoint; with `central` it is asked as well, where it can tell."""
     conflict = deciding.writable(name)
     view = View(conflict.resource_type)
     answer = {
         "asked": "branch",
+        "central": _NOT_ASKED,
         "here": [],
         "there": [],
         "problems": [],
@@ -33,10 +40,9 @@ def previewed(name, resolution, choices, values, server_version):
         return {**answer, "problems": [_problem(words.decided_by(reading.row_of(name)))]}
     if why := deciding.refusal(conflict, resolution, choices, values):
         return {**answer, "problems": [_problem(why)]}
+    ports = deciding.ports()
     try:
-        shown = rehearse(
-            deciding.ports(), name, resolution, by=frappe.session.user, **deciding.given(choices, values)
-        )
+        shown = rehearse(ports, name, resolution, by=frappe.session.user, **deciding.given(choices, values))
     except OfflineSyncError as refused:
         return {**answer, "problems": [_problem(str(refused))]}
     here, there = shown.here(), shown.there()
@@ -46,7 +52,26 @@ def previewed(name, resolution, choices, values, server_version):
         answer["problems"] = problems(
             conflict.resource_type, conflict.resource_id, shown.here_after, here, view
         )
+    if central and shown.next is not None:
+        answer["central"] = _asked(ports, shown.next)
     return answer
+
+
+def _asked(ports, request):
+    """`{"asked", "verdict", "message"}`: what the central would make of the request."""
+    data, values = question(ports, request), settings.effective()
+    if data is None or not settings.is_branch(values):
+        return _NOT_ASKED
+    try:
+        central = bootstrap.site_central(values)
+    except OfflineSyncError:
+        return _NOT_ASKED
+    frappe.db.rollback()  # nothing is open while it is asked
+    try:
+        told = foretold(central.rehearse(data), request)
+    finally:
+        central.close()
+    return {"asked": True, "verdict": told.verdict.value, "message": told.message}
 
 
 def previewed_many(names, resolution):

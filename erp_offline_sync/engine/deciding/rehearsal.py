@@ -2,7 +2,8 @@
 
 The engine's own code carries it out inside a transaction that is then rolled back, with the branch's documents
 written on paper only: no save runs, nothing is sent, nothing stays. What the branch's own rules would refuse is
-therefore not seen here.
+therefore not seen here. The request that would go next is made ready in it, as a push would carry it: what the
+central would answer to it is asked afterwards (foretelling.py).
 """
 
 from __future__ import annotations
@@ -11,11 +12,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import LocalRefused
+from ..classify import Outcome, Verdict
+from ..errors import CentralUnavailable, LocalRefused
 from ..merge import WHOLE, Change, Side, aligned_rows, merge
-from ..model import Conflict, Document, Json, Operation, Request, Resolution, Schema, Status
+from ..model import Conflict, Document, Json, Operation, Readiness, Request, Resolution, Schema, Status
 from ..names import in_local_names
+from ..ordering import Placer
 from ..ports import LocalDocuments, Ports
+from ..sending.answers import Answers
+from ..sending.booking import Booking
+from ..sending.knowledge import Knowledge
+from ..sending.line import Line
+from ..sending.lookup import Lookup
+from ..sending.preparation import Preparation
 from ..steps import beside_name
 from ..values import synced_values
 from .resolution import Resolutions
@@ -25,6 +34,9 @@ from .standing import docstatus_of
 __all__ = ["Difference", "OnPaper", "Rehearsal", "differences_of", "rehearse"]
 
 _STATE = "docstatus"
+_TOKEN = 0
+_NUMBER = 0
+"""Of no run, and of no request that was sent."""
 _MOVES = {Operation.SUBMIT: 1, Operation.CANCEL: 2}
 
 
@@ -47,6 +59,9 @@ class Rehearsal:
     there_before: Json | None
     there_after: Json | None
     schema: Schema | None
+    next: Request | None = None
+    """The request that would be sent next, with its bytes as an item of a push. None where nothing is sent, where
+    it waits for another one, or where it cannot be made without asking the central."""
 
     def here(self) -> list[Difference]:
         return differences_of(self.here_before, self.here_after, self.schema)
@@ -89,6 +104,20 @@ class OnPaper:
         return current
 
 
+class _Unasking(Lookup):
+    """Nothing is asked of the central while a transaction is open."""
+
+    def fetch(self, doctype: str, name: str) -> Json | None:
+        raise CentralUnavailable(Outcome(verdict=Verdict.NOT_SENT))
+
+
+class _Untold:
+    """The Events port of what does not come about."""
+
+    def publish(self, event: str, payload: Json) -> None:
+        """Nobody is told."""
+
+
 class _Undone(Exception):
     """Ends the transaction of a rehearsal."""
 
@@ -105,14 +134,15 @@ def rehearse(
 ) -> Rehearsal:
     """Raises what `Resolutions.apply` raises; nothing is changed either way."""
     paper = OnPaper(ports.documents)
-    on_paper = replace(ports, documents=paper)
+    on_paper = replace(ports, documents=paper, events=_Untold())
     found: list[Rehearsal] = []
     try:
         with ports.store.transaction():
             decided = Resolutions(on_paper).apply(
                 conflict_id, resolution, by=by, choices=choices, rest=rest, values=values
             )
-            found.append(_outcome(on_paper, decided))
+            shown = _outcome(on_paper, decided)
+            found.append(replace(shown, next=_next(on_paper, decided.line)))
             raise _Undone
     except _Undone:
         return found[0]
@@ -140,6 +170,38 @@ def _outcome(ports: Ports, decided: Conflict) -> Rehearsal:
         there_after=_arrived(None if is_new else there, sent),
         schema=schema,
     )
+
+
+def _next(ports: Ports, line: str) -> Request | None:
+    """Placed, claimed and prepared as in a run."""
+    store, placer = ports.store, Placer(ports.store, ports.ids)
+    unplaced = [
+        request
+        for request in store.open_in_line(line)
+        if request.status is Status.PENDING and request.readiness is not Readiness.READY
+    ]
+    for request in reversed(unplaced):
+        placer.place(request)
+    ready = [
+        request
+        for request in store.open_in_line(line)[-1:]
+        if request.status is Status.PENDING and request.operation is not Operation.CALL
+    ]
+    for claimed in store.claim(ready, _TOKEN):
+        try:
+            prepared = _preparation(ports).prepare(claimed, number=_NUMBER)
+        except CentralUnavailable:
+            break
+        return prepared if isinstance(prepared, Request) else None
+    return None
+
+
+def _preparation(ports: Ports) -> Preparation:
+    line, lookup, resolutions = Line(ports), _Unasking(ports), Resolutions(ports)
+    booking = Booking(ports, line, resolutions)
+    knowledge = Knowledge(ports, lookup, booking)
+    answers = Answers(ports, line, lookup, knowledge, booking, resolutions)
+    return Preparation(ports, lookup, knowledge, booking, answers)
 
 
 def _here(ports: Ports, decided: Conflict, document: Document | None, sent: Iterable[Request]) -> Json | None:

@@ -45,16 +45,35 @@ export function ask_decision({ preview, what, conflict, accept }) {
 		problems(preview.problems),
 		changes(__("This branch's document"), preview.here, conflict),
 		changes(__("The central's document"), preview.there, conflict),
-		h(
-			"p",
-			{ class: "text-muted" },
-			__("Checked by this branch's own rules. The central is asked when it is sent."),
-			" ",
-			__("It can be undone until it is sent.")
-		),
+		central_says(preview.central),
+		h("p", { class: "text-muted" }, __("It can be undone until it is sent.")),
 	];
-	const label = preview.problems?.length ? __("Accept Anyway") : __("Accept");
+	const refused = preview.problems?.length || preview.central?.verdict === "refused";
+	const label = refused ? __("Accept Anyway") : __("Accept");
 	return dialog({ title: __("Preview"), content, accept: label, act: accept });
+}
+
+// What the central would answer, in one sentence; where it was not asked, that it was not.
+function central_says(central) {
+	if (!central?.asked)
+		return h(
+			"p",
+			{ class: "text-muted osc-central" },
+			__("Checked by this branch's own rules. The central is asked when it is sent.")
+		);
+	const { message, verdict } = central;
+	const say = {
+		accepted: () => __("The central was asked: it would accept this."),
+		refused: () => __("The central was asked: it would refuse this. {0}", [message]),
+		conflict: () =>
+			__(
+				"The central was asked: it would be a conflict again, as the document is another there now."
+			),
+		unknown: () => __("The central was asked, and cannot tell beforehand. {0}", [message]),
+	}[verdict];
+	const look =
+		{ accepted: "text-muted", unknown: "text-muted" }[verdict] || "osc-banner osc-bad";
+	return h("p", { class: `${look} osc-central` }, say().trim());
 }
 
 function problems(found) {
