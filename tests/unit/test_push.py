@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import zlib
 from dataclasses import replace
 from typing import Any
 
@@ -181,7 +180,7 @@ def test_a_bomb_is_unpacked_only_to_its_limit() -> None:
 @pytest.mark.parametrize("over", [-1, 0, 1])
 def test_the_limits_are_the_last_that_is_allowed(over: int) -> None:
     plain = b"x" * (1000 + over)
-    data = zlib.compress(plain, wbits=31)
+    data = gzip.compress(plain)
     limits = Limits(max_bytes=len(data), max_inflated_bytes=1000)
     if over > 0:
         with pytest.raises(MessageTooLarge):
@@ -216,7 +215,7 @@ def test_what_is_not_one_whole_gzip_stream_is_refused() -> None:
 )
 def test_what_is_not_json_in_utf8_is_refused(plain: bytes) -> None:
     with pytest.raises(UnreadableMessage):
-        parse_push(zlib.compress(plain, wbits=31))
+        parse_push(gzip.compress(plain))
 
 
 def test_text_that_is_none_cannot_be_packed() -> None:
@@ -237,7 +236,7 @@ def test_another_schema_is_told_from_a_broken_push() -> None:
     with pytest.raises(UnknownSchema, match="Schema 2 is not known here, only 1"):
         parse_push(body_of([], schema=2))
     with pytest.raises(UnreadableMessage, match="no schema number"):
-        parse_push(zlib.compress(b"[]", wbits=31))
+        parse_push(gzip.compress(b"[]"))
 
 
 @pytest.mark.parametrize(
