@@ -565,6 +565,6 @@ def _distrust(error: Exception) -> str | None:
         if isinstance(one, ssl.SSLCertVerificationError):
             return one.verify_message or "the certificate was not verified"
     for one in _causes(error):
-        if isinstance(one, ssl.SSLError) and not isinstance(one, ssl.SSLEOFError):
+        if isinstance(one, ssl.SSLError) and not isinstance(one, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             return f"TLS: {one.reason or type(one).__name__}".replace("_", " ").lower()
     return None
