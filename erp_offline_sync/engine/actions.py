@@ -64,8 +64,7 @@ def retry(ports: Ports, request_id: str, *, by: str) -> Request:
         if request.error_type in NEEDS_NEW_KEY:
             # Who tries it again has looked whether it is there.
             noted = begun_anew(noted, ports.ids.new_key())
-        again = replace(
-            noted,
+        again = noted.altered(
             retry_count=0,
             contentions=0,
             restamps=0,
@@ -156,7 +155,6 @@ def _closed(conflict: Conflict, by: str, reason: str, now: datetime) -> Conflict
 def _end_discarded(store: Store, request: Request, by: str, reason: str, now: datetime) -> None:
     noted = with_note(request, Attempt(at=now, event="discard", note=by))
     store.replace(move(noted, Status.DISCARDED, closed_at=now, closed_by=by, reason=reason))
-    store.set_links(request.id, request.seq, ())
     store.release(request.id)
 
 

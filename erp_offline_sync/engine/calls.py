@@ -125,7 +125,7 @@ def under_local_names(store: Store, request: Request) -> Request:
     if request.resource_type and name and request.operation is not Operation.CREATE:
         name = _local_name(store, request.resource_type, name)
     links = tuple(replace(link, name=_local_name(store, link.doctype, link.name)) for link in request.links)
-    return replace(request, resource_id=name, links=links)
+    return request.altered(resource_id=name, links=links)
 
 
 def _local_name(store: Store, doctype: str, name: str) -> str:

@@ -7,7 +7,6 @@ taken past what it waits for. The earliest survives. Source: semantics, "Coalesc
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -93,7 +92,7 @@ def cancel_out(create: Request, delete: Request, *, now: datetime) -> tuple[Requ
     """Both Merged into each other: neither had an effect, and neither is sent."""
 
     def ended(request: Request, other: Request) -> Request:
-        closed = replace(request, merged_into=other.id, closed_at=now, readiness=Readiness.READY)
+        closed = request.altered(merged_into=other.id, closed_at=now, readiness=Readiness.READY)
         return move(closed, Status.MERGED, reason="created and deleted again before it was sent")
 
     return ended(create, delete), ended(delete, create)

@@ -163,9 +163,9 @@ class Attempt:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
-    """One row of the outbox.
+    """One row of the outbox. Without slots, so that a copy is one of a dict (see `altered`).
 
     `body`, `base` and `links` use the branch's names. For an update `body` holds what changed and `base` the
     same fields before the change; a changed child table is whole on both sides, each row with its local
@@ -237,6 +237,16 @@ class Request:
     closed_by: str | None = None
     reason: str | None = None
     history: tuple[Attempt, ...] = ()
+
+    def altered(self, **changes: Any) -> Request:
+        """A copy with other values in these fields: as `dataclasses.replace`, in a twentieth of its time. A request
+        is copied some ten times on its way. Raises TypeError for a field that it does not have."""
+        if not changes.keys() <= self.__dict__.keys():
+            raise TypeError(f"a request has no {', '.join(sorted(changes.keys() - self.__dict__.keys()))}")
+        copy = object.__new__(Request)
+        copy.__dict__.update(self.__dict__)
+        copy.__dict__.update(changes)
+        return copy
 
     @property
     def last_change(self) -> datetime:

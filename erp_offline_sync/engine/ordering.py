@@ -47,13 +47,14 @@ class Placer:
         if request.line is None:
             request = self._into_line(request)
         if request.links:
-            request = replace(request, links=tuple(self._resolved(link) for link in request.links))
+            request = request.altered(links=tuple(self._resolved(link) for link in request.links))
         targets = [
             line
             for line in dict.fromkeys(link.line for link in request.links)
             if line and line != request.line
         ]
-        self._store.set_links(request.id, request.seq, targets)
+        if targets or request.readiness is not Readiness.NEW:
+            self._store.set_links(request.id, request.seq, targets)
         before = self._before(request)
         others = self._blockers(request, targets)
         if before is not None and self._coalesced(before, request, others):
@@ -103,7 +104,7 @@ class Placer:
             self._store.put_document(replace(known, deleted=True))
         elif request.operation is Operation.RENAME:
             self._store.put_document(self._renamed(known, request))
-        return replace(request, line=known.id)
+        return request.altered(line=known.id)
 
     def _renamed(self, document: Document, request: Request) -> Document:
         new_name = str(request.body.get("new_name") or document.local_name)
@@ -171,7 +172,7 @@ class Placer:
         """What others wait for goes as early as the best of them."""
         current: Request | None = blocker
         while current is not None and current.status not in ENDS and current.rank > rank:
-            self._store.replace(replace(current, rank=rank))
+            self._store.replace(current.altered(rank=rank))
             current = self._store.get(current.waits_for) if current.waits_for else None
 
     # coalescing
@@ -196,7 +197,6 @@ class Placer:
 
     def _close(self, request: Request) -> None:
         self._store.replace(request)
-        self._store.set_links(request.id, request.seq, ())
         self._store.release(request.id)
 
 

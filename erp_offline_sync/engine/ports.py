@@ -225,7 +225,8 @@ class Store(Protocol):
 
     def replace(self, request: Request, *, token: int | None = None) -> bool:
         """Write every column of the row anew and move the counters by the change of its status.
-        With `token` only where the row's `lease_token` is still that: False, nothing written, otherwise."""
+        With `token` only where the row's `lease_token` is still that: False, nothing written, otherwise.
+        At an end its links (`set_links`) are forgotten."""
 
     def unplaced(self, limit: int) -> list[Request]:
         """Pending requests with readiness NEW or RECHECK, by `seq`."""

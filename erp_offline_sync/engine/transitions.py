@@ -6,7 +6,7 @@ Source: semantics, "States and the ledger". Every change of a request's status g
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from .errors import NotAllowed
@@ -132,7 +132,7 @@ def move(request: Request, status: Status, **changes: Any) -> Request:
         changes = {"waits_for": None, "waits_why": None, **changes}
     if status is not Status.IN_FLIGHT:
         changes = {"lease_token": None, **changes}
-    return replace(request, status=status, **changes)
+    return request.altered(status=status, **changes)
 
 
 _TAKEN_BACK = frozenset({Status.PENDING, Status.WAITING, Status.DECIDED, Status.MERGED})
@@ -145,9 +145,8 @@ def taken_back(request: Request, **changes: Any) -> Request:
         raise NotAllowed(f"{request.id} is {request.status.value}: it went on since the decision.")
     free: dict[str, Any] = {"waits_for": None, "waits_why": None, "merged_into": None, "reason": None}
     ended: dict[str, Any] = {"closed_at": None, "closed_by": None}
-    return replace(
-        request, **{**free, **ended, "status": Status.CONFLICT, "readiness": Readiness.READY, **changes}
-    )
+    held = {"status": Status.CONFLICT, "readiness": Readiness.READY}
+    return request.altered(**{**free, **ended, **held, **changes})
 
 
 _ANEW: Mapping[str, Any] = {
@@ -169,4 +168,4 @@ _ANEW: Mapping[str, Any] = {
 
 def begun_anew(request: Request, key: str, **changes: Any) -> Request:
     """The request under a new key, with nothing counted and nothing fixed: its content changes after an answer."""
-    return replace(request, **{**_ANEW, "key": key, "replaces": request.key, **changes})
+    return request.altered(**{**_ANEW, "key": key, "replaces": request.key, **changes})

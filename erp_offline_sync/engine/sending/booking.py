@@ -7,7 +7,6 @@ Source: semantics, "Attempts, backoff, breaker".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -37,7 +36,7 @@ class Result(str, Enum):
 
 
 def with_note(request: Request, attempt: Attempt) -> Request:
-    return replace(request, history=(*request.history, attempt)[-HISTORY_KEPT:])
+    return request.altered(history=(*request.history, attempt)[-HISTORY_KEPT:])
 
 
 class Booking:
@@ -57,7 +56,7 @@ class Booking:
         # What came to wait for it while it was on its way may have raised its rank.
         rank = request.rank if current is None else min(request.rank, current.rank)
         if rank != request.rank:
-            request = replace(request, rank=rank)
+            request = request.altered(rank=rank)
         if not self._store.replace(request, token=self.token):
             raise LeaseLost("Another run took over this request.")
         if request.closed_at is not None:
@@ -84,7 +83,7 @@ class Booking:
     def give_back(self, request: Request, outcome: Outcome | None = None) -> Result:
         """To be sent again when the destination can be used: no attempt."""
         answered = outcome is not None and outcome.verdict is not Verdict.NOT_SENT
-        given_back = replace(self.noted(request, outcome), refused=answered or request.refused)
+        given_back = self.noted(request, outcome).altered(refused=answered or request.refused)
         with self._store.transaction():
             self.save(move(given_back, Status.PENDING, readiness=Readiness.READY))
         return Result.NONE
@@ -105,7 +104,7 @@ class Booking:
             return self._stay(noted, doubt=doubt)
         self._line.request_failed(request_id, outcome)
         if outcome.effect_unknown:
-            unanswered = replace(noted, unanswered=noted.unanswered + 1)
+            unanswered = noted.altered(unanswered=noted.unanswered + 1)
             if unanswered.unanswered < UNANSWERED_BOOKED:
                 return self._stay(unanswered, doubt=doubt)
             return self.booked(unanswered, outcome, attempts=1, waiting=waiting)
@@ -128,7 +127,7 @@ class Booking:
 
     def needs_attention(self, request: Request, outcome: Outcome) -> Result:
         return self.booked(
-            replace(self.noted(request, outcome), refused=True), outcome, attempts=0, at_once=True
+            self.noted(request, outcome).altered(refused=True), outcome, attempts=0, at_once=True
         )
 
     def booked(
@@ -141,14 +140,14 @@ class Booking:
         waiting: Status = Status.RETRY,
     ) -> Result:
         config = self._ports.config
-        booked = replace(request, retry_count=request.retry_count + attempts, contentions=0)
+        booked = request.altered(retry_count=request.retry_count + attempts, contentions=0)
         if waiting is Status.RETRY:
-            booked = replace(booked, unanswered=0)
+            booked = booked.altered(unanswered=0)
         if not at_once and booked.retry_count <= config.max_retries:
             return self.wait(booked, waiting, self.delay(booked.retry_count - 1))
         if waiting is Status.IN_DOUBT:
             # Nobody knows more than before: a Retry looks for it once more.
-            booked = replace(booked, unanswered=max(booked.unanswered, 1))
+            booked = booked.altered(unanswered=max(booked.unanswered, 1))
         with self._store.transaction():
             self.save(move(booked, Status.NEEDS_ATTENTION, readiness=Readiness.READY, next_retry_at=None))
         return Result.FAILURE
@@ -170,8 +169,8 @@ class Booking:
         attempt = Attempt(
             at=self.now(), event=outcome.verdict.value, status=outcome.status, exc_type=outcome.exc_type
         )
-        return replace(
-            with_note(request, attempt), error_type=outcome.exc_type, error_message=outcome.message or None
+        return with_note(request, attempt).altered(
+            error_type=outcome.exc_type, error_message=outcome.message or None
         )
 
     def doubted(self, request: Request) -> Result:

@@ -9,7 +9,6 @@ Source: semantics, "Delivery on a plain central", In doubt.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..classify import Outcome, Verdict
@@ -132,7 +131,7 @@ class Doubts:
     def _again(self, request: Request, *, may_have_arrived: bool = True) -> Result:
         """The same bytes once more."""
         with self._store.transaction():
-            again = replace(request, may_have_arrived=may_have_arrived, next_retry_at=None)
+            again = request.altered(may_have_arrived=may_have_arrived, next_retry_at=None)
             self._booking.save(move(again, Status.PENDING, readiness=Readiness.READY))
         return Result.NONE
 
@@ -146,7 +145,7 @@ class Doubts:
         if since > now:
             # The clock was set back: how long ago it was sent is not known, so the wait begins anew.
             long_ago = now - _FAR_BACK
-            begun = replace(request, sent_at=min(sent_at, long_ago))
+            begun = request.altered(sent_at=min(sent_at, long_ago))
             return self.keep(restored(begun, long_ago) if back_at else begun, until=now + patience)
         until = since + patience
         if now < until:
@@ -268,7 +267,7 @@ class Doubts:
 
     def _ask(self, request: Request, message: str) -> Result:
         with self._store.transaction():
-            asked = replace(_looked_up(request), error_type=None, error_message=message, unanswered=0)
+            asked = _looked_up(request).altered(error_type=None, error_message=message, unanswered=0)
             self._booking.save(
                 move(asked, Status.NEEDS_ATTENTION, readiness=Readiness.READY, next_retry_at=None)
             )
@@ -295,4 +294,4 @@ _BY_OPERATION: Mapping[Operation, Callable[[Doubts, Request], Result]] = {
 
 def _looked_up(request: Request) -> Request:
     """Whatever a push of it was to bring: it is made anew in the form in which it goes next."""
-    return replace(request, wire=None) if is_pushed(request) else request
+    return request.altered(wire=None) if is_pushed(request) else request

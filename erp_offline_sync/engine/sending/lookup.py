@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from ..classify import classify, read_document, read_names
@@ -11,7 +13,7 @@ from ..names import other_owner
 from ..ports import Ports
 from ..values import differences, moved_fields
 
-__all__ = ["Lookup"]
+__all__ = ["LookNeeded", "Lookup"]
 
 CREATED_SHOWN = 1000
 """More names the central does not answer at once (port: find_created_since)."""
@@ -19,14 +21,30 @@ _LOOKED_AT = 50
 """No more documents are read to see whether one of them is meant."""
 
 
+class LookNeeded(Exception):
+    """The central has to be asked, which is not done here."""
+
+
 class Lookup:
     """Reads only; no transaction is open meanwhile."""
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
+        self._barred = False
+
+    @contextmanager
+    def barred(self) -> Iterator[None]:
+        """A transaction may be open meanwhile: what would fetch raises LookNeeded."""
+        self._barred = True
+        try:
+            yield
+        finally:
+            self._barred = False
 
     def fetch(self, doctype: str, name: str) -> Json | None:
-        """The central's document, None where it certainly is not there."""
+        """The central's document, None where it certainly is not there. Raises LookNeeded while looks are barred."""
+        if self._barred:
+            raise LookNeeded
         reply = self._ports.central.fetch(doctype, name)
         state, document = read_document(reply)
         if state == "unknown":

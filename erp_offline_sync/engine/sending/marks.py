@@ -7,7 +7,6 @@ there, a second one under the same mark is refused. Source: semantics, "Ids and 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from ..model import Operation, Request
 from .pushed import is_pushed
@@ -19,7 +18,7 @@ MARK = "offline_sync_request"
 
 def with_mark(request: Request) -> Request:
     """The request with its mark in its body."""
-    return replace(request, body={**request.body, MARK: request.key})
+    return request.altered(body={**request.body, MARK: request.key})
 
 
 def mark_of(request: Request) -> str | None:

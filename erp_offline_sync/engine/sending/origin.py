@@ -272,7 +272,7 @@ def restored_at(request: Request) -> datetime | None:
 def restored(request: Request, at: datetime) -> Request:
     """With that noted, once for the last time that it was so."""
     others = [each for each in request.history if each.event != _RESTORED]
-    return replace(request, history=(*others, Attempt(at=at, event=_RESTORED))[-HISTORY_KEPT:])
+    return request.altered(history=(*others, Attempt(at=at, event=_RESTORED))[-HISTORY_KEPT:])
 
 
 def _doubted(request: Request, now: datetime) -> Request:
@@ -280,8 +280,7 @@ def _doubted(request: Request, now: datetime) -> Request:
     noted = restored(request, now)
     if request.status is Status.IN_DOUBT or request.unsure:
         return noted
-    unsure = replace(
-        noted,
+    unsure = noted.altered(
         may_have_arrived=True,
         sends=0,
         sent_at=None,
@@ -293,5 +292,5 @@ def _doubted(request: Request, now: datetime) -> Request:
     if request.status in (Status.RETRY, Status.IN_FLIGHT):
         return move(unsure, Status.PENDING, readiness=Readiness.RECHECK)
     if request.status is Status.PENDING and request.readiness is Readiness.READY:
-        return replace(unsure, readiness=Readiness.RECHECK)
+        return unsure.altered(readiness=Readiness.RECHECK)
     return unsure

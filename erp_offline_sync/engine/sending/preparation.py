@@ -6,8 +6,7 @@ up by its name first. Source: semantics, "Delivery on a plain central" and "Orde
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ..circles import Circles, without_links
@@ -21,7 +20,7 @@ from ..values import moved_fields
 from .answers import Answers
 from .booking import Booking, Result
 from .knowledge import Knowledge
-from .lookup import Lookup
+from .lookup import LookNeeded, Lookup
 from .marks import with_mark
 from .outgoing import DOCSTATUS, build_wire, carried_values, has_rows, links_in_body, row_names
 from .pushed import build_item, is_pushed, needs_rows
@@ -56,6 +55,10 @@ class _Moved(Exception):
     def __init__(self, central: Json) -> None:
         super().__init__("moved")
         self.central = central
+
+
+_BETTER_ALONE = (LookNeeded, _Held, _Gone, _Unmade, _Turned, _Moved)
+"""Why a request is not prepared together with others."""
 
 
 class Preparation:
@@ -103,17 +106,33 @@ class Preparation:
         except _Moved as moved:
             return self._answers.found_moved(request, moved.central)
 
+    def at_once(self, requests: Sequence[Request], number: int) -> list[Request]:
+        """The first of these as items of a push, numbered from `number` where they have none, as far as there is
+        nothing to ask and nothing in the way: one transaction, in which nothing is written."""
+        ready: list[Request] = []
+        with self._store.transaction(), self._lookup.barred():
+            for request in requests:
+                if not _is_fixed(request, pushed=True):
+                    document = self._store.document(request.line) if request.line else None
+                    try:
+                        request = self._with_wire(request, document, request.number or number)
+                    except _BETTER_ALONE:
+                        break
+                number = max(number, (request.number or 0) + 1)
+                ready.append(request)
+        return ready
+
     def _with_wire(self, request: Request, document: Document | None, number: int | None) -> Request:
         if document is None or request.operation is Operation.CALL:
             return _built(request, None, number=number)
         if request.operation is Operation.CREATE:
             closing = self._closing(request)
-            going = replace(request, body=without_links(request.body, closing)) if closing else request
+            going = request.altered(body=without_links(request.body, closing)) if closing else request
             names = self._names(request, but_for=closing)
             if number is None and self._ports.policies.policy(document.doctype).marked:
                 going = with_mark(going)
             built = _built(going, document, number=number, names=names)
-            return replace(request, wire=built.wire, number=built.number)
+            return request.altered(wire=built.wire, number=built.number)
         if request.operation is Operation.RENAME and request.body.get("merge") and not request.overwrite:
             raise _Held("Merging two documents cannot be undone: confirm it with Retry, or discard it.")
         if not document.linked:
@@ -131,7 +150,7 @@ class Preparation:
         built = _built(
             request, document, number=number, names=self._names(request), version=version, central=central
         )
-        return replace(built, resource_version=version)
+        return built.altered(resource_version=version)
 
     def _version(self, request: Request, document: Document) -> str | None:
         """Our own newer answer comes before the version that the caller knew."""
@@ -329,4 +348,4 @@ def _built(
             )
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise _Held(f"Nothing can be sent for it ({type(error).__name__}). Discard it.") from error
-    return replace(request, wire=wire, number=number or request.number)
+    return request.altered(wire=wire, number=number or request.number)
