@@ -33,6 +33,7 @@ KEPT: Mapping[int, str] = {
     8616: "a rename that arrived was retried as if it had not, after looking for it was refused",
     8690: "what a merge came to was lost where only the name was changed here",
     5186: "a push that something on the way did not let through stopped all the others",
+    1065: "what came back after a decision went under the link that it had when it was decided",
 }
 """Seeds beyond those that showed something wrong once."""
 PLANTED = (

@@ -681,6 +681,25 @@ def test_where_the_central_moves_meanwhile_it_comes_back_with_what_was_chosen(by
     branch.assert_equal("Customer", "C-1")
 
 
+def test_what_came_back_links_to_what_was_chosen_here_meanwhile() -> None:
+    """Not to what it linked to when it was decided."""
+    branch = branch_with(schemas=SCHEMAS)
+    for number in (1, 2):
+        branch.synced("Customer", f"C-{number}", code=f"{number}")
+    name = branch.synced("Sale", "S-1", total=1)
+    branch.central.edit("Sale", name, total=2)
+    branch.update("Sale", "S-1", links={"customer": "Customer"}, total=3, customer="C-1")
+    branch.run()
+    apply(branch, choices={"total": "local"})
+    branch.update("Sale", "S-1", links={"customer": "Customer"}, customer="C-2")
+    branch.central.edit("Sale", name, total=4)
+    branch.run()
+    apply(branch, R.LOCAL_WINS)
+    branch.run()
+    assert there(branch, "Sale")["total"] == 3
+    assert there(branch, "Sale")["customer"] == branch.line_of("Customer", "C-2").central_name
+
+
 @pytest.mark.parametrize("resolution", [R.LOCAL_WINS, R.SERVER_WINS])
 def test_what_came_back_can_be_decided_in_any_way(resolution: Resolution) -> None:
     branch = branch_with(schemas=SCHEMAS)

@@ -107,11 +107,13 @@ class Resolutions:
         local = (document and local_document(self._ports, document)) or former.local_data or {}
         changed = dict.fromkeys(field for each in forms.values() for field in each["body"])
         fields = [field for field in {**changed, **request.body} if field in local]
+        body = {field: local[field] for field in fields}
+        known = [link for each in (*forms.values(), form) for link in _links(each)]
         return request.altered(
             carries=None,
-            body={field: local[field] for field in fields},
+            body=body,
             base={field: (former.base_data or {}).get(field) for field in fields},
-            links=tuple(dict.fromkeys(link for each in (form, *forms.values()) for link in _links(each))),
+            links=_links_of(body, self._schema(request.resource_type), [*known, *request.links]),
         )
 
     def _conflict(
@@ -535,7 +537,7 @@ class Resolutions:
                     path=document_path(document.doctype, document.central_name),
                     body=body,
                     base={field: known.get(field) for field in body},
-                    links=self._links(body, sides.schema, held),
+                    links=_links_of(body, sides.schema, _known_links(held)),
                     carries=conflict.id,
                 )
                 known.update(body)
@@ -552,12 +554,6 @@ class Resolutions:
         if not sends:
             # Nothing of it travels: there is no answer to wait for.
             self._write(document, result, server, keep=frozenset())
-
-    def _links(self, body: Json, schema: Schema | None, held: list[Request]) -> tuple[Link, ...]:
-        """What the body links to, and what the central's document links to until it arrives."""
-        known = [link for request in reversed(held) for link in request.links]
-        former = [link for link in known if link.path.startswith(FORMER)]
-        return tuple(dict.fromkeys((*document_links(body, schema, known), *former)))
 
     def _kept_apart(self, conflict: Conflict) -> None:
         """Another document than the central's: created there under the name, or unique value, that it is given."""
@@ -789,7 +785,6 @@ class Resolutions:
         first, *rest = held
         for request in rest:
             self._end(request, Status.MERGED, merged_into=first.id)
-        known = [link for request in reversed(held) for link in request.links]
         self._send_again(
             first,
             operation=Operation.CREATE,
@@ -797,7 +792,7 @@ class Resolutions:
             path=document_path(document.doctype),
             body=body,
             base=None,
-            links=document_links(body, schema, known),
+            links=document_links(body, schema, _known_links(held)),
             unique={field: value for field, value in first.unique.items() if field in body},
         )
         if step:
@@ -893,6 +888,16 @@ def _links(form: Json) -> tuple[Link, ...]:
     return tuple(
         Link(path=path, doctype=doctype, name=name, line=line) for path, doctype, name, line in form["links"]
     )
+
+
+def _known_links(held: list[Request]) -> list[Link]:
+    return [link for request in reversed(held) for link in request.links]
+
+
+def _links_of(body: Json, schema: Schema | None, known: list[Link]) -> tuple[Link, ...]:
+    """What the body links to, and what the central's document links to until it arrives."""
+    former = [link for link in known if link.path.startswith(FORMER)]
+    return tuple(dict.fromkeys((*document_links(body, schema, known), *former)))
 
 
 def _is_automatic(conflict: Conflict) -> bool:
