@@ -34,6 +34,8 @@ KEPT: Mapping[int, str] = {
     8690: "what a merge came to was lost where only the name was changed here",
     5186: "a push that something on the way did not let through stopped all the others",
     1065: "what came back after a decision went under the link that it had when it was decided",
+    6454: "what was changed and changed back here, before the result of a merge arrived, was overwritten by that",
+    6634: "a page for an answer to a push was taken to say that nothing of the push had an effect",
 }
 """Seeds beyond those that showed something wrong once."""
 PLANTED = (

@@ -575,6 +575,8 @@ def test_a_branch_that_is_told_it_was_set_back_looks_up_what_waits_once_and_goes
         branch.answer(refused(409, told, "The branch was set back."))
         branch.run()
         branch.later(400)
+    branch.run()
+    branch.later(400)
     assert branch.run().reason == "done"
     assert [branch.status(each) for each in (sent, unsent)] == [Status.SYNCED] * 2
     assert len(branch.names_there("Customer")) == len(branch.names_there("Sale")) == 1
@@ -762,6 +764,23 @@ def test_one_that_spoils_every_push_is_found_and_the_others_go_in_the_first_pass
     later = branch.create("Customer", "C-999", city="Rome")
     branch.run()
     assert branch.status(later) is Status.SYNCED
+
+
+def test_a_page_for_an_answer_says_nothing_of_the_others_in_the_push(branch: Branch) -> None:
+    """What was deleted here meanwhile is there already, and is deleted there too."""
+    done, refused_one = many(branch, 2)
+    branch.central.companion.poison[refused_one] = page(404)
+    push, deleted = branch.central.push, []
+
+    def meanwhile(data: bytes) -> Reply:
+        if not deleted:
+            deleted.append(branch.delete("Customer", "C-0"))
+        return push(data)
+
+    branch.central.push = meanwhile  # type: ignore[method-assign]
+    drain(branch)
+    assert [branch.status(each) for each in (done, *deleted)] == [Status.SYNCED] * 2
+    assert branch.names_there("Customer") == []
 
 
 def test_the_search_goes_on_in_the_next_run_of_another_process(branch: Branch) -> None:

@@ -634,6 +634,59 @@ def test_what_is_changed_here_meanwhile_stays_on_top() -> None:
     branch.assert_equal("Customer", "C-1")
 
 
+@pytest.mark.parametrize("on_its_way", [False, True], ids=["waiting", "on-its-way"])
+def test_what_is_changed_here_meanwhile_and_back_again_stays_too(on_its_way: bool) -> None:
+    """What still has to go to the central stands here as it will stand there."""
+    branch = branch_with(schemas=SCHEMAS)
+    name = branch.synced("Customer", "C-1", city="Oslo", phone="1")
+    branch.central.edit("Customer", name, city="Bonn", phone="2")
+    branch.update("Customer", "C-1", city="Rome")
+    branch.run()
+    apply(branch, choices={"city": "local"})
+    branch.update("Customer", "C-1", city="Kyiv")
+
+    def back_again() -> None:
+        branch.rename("Customer", "C-1", "C-2")
+        branch.update("Customer", "C-2", city="Rome")
+
+    deliver = branch.central.deliver
+
+    def meanwhile(*given: Any, **more: Any) -> Any:
+        branch.central.deliver = deliver  # type: ignore[method-assign]
+        back_again()
+        return deliver(*given, **more)
+
+    if on_its_way:
+        branch.central.deliver = meanwhile  # type: ignore[method-assign]
+    else:
+        back_again()
+    branch.run()
+    branch.run()
+    for side in (here(branch, name="C-2"), there(branch)):
+        assert (side["city"], side["phone"]) == ("Rome", "2")
+
+
+def test_rows_that_are_changed_here_meanwhile_and_back_again_stay_too() -> None:
+    branch = branch_with(schemas=SCHEMAS)
+    rows = [{"name": "r1", "item": "A", "qty": 1}]
+    name = branch.synced("Sale", "S-1", total=1, items=rows)
+    (row,) = branch.central.documents["Sale"][name]["items"]
+    branch.central.edit("Sale", name, total=2, items=[row, {"name": "n1", "item": "B", "qty": 5}])
+    branch.update("Sale", "S-1", total=3)
+    branch.run()
+    apply(branch, choices={"total": "local"})
+    branch.update("Sale", "S-1", items=[{"name": "r1", "item": "A", "qty": 2}])
+    branch.rename("Sale", "S-1", "S-2")
+    branch.update("Sale", "S-2", items=[{"name": "r1", "item": "A", "qty": 1}])
+    branch.run()
+    branch.run()
+    assert [(each["item"], each["qty"]) for each in here(branch, "Sale", "S-2")["items"]] == [
+        ("A", 1),
+        ("B", 5),
+    ]
+    branch.assert_equal("Sale", "S-2")
+
+
 @pytest.mark.parametrize("by_person", [True, False])
 def test_where_the_central_moves_meanwhile_it_comes_back_with_what_was_chosen(by_person: bool) -> None:
     branch = branch_with(Strategy.MANUAL if by_person else Strategy.FIELD_MERGE, schemas=SCHEMAS)

@@ -601,22 +601,29 @@ class Resolutions:
         )
 
     def _bring_here(self, conflict: Conflict, request: Request, document: Document, server: Json) -> None:
+        # What was saved meanwhile, under another name perhaps.
+        self._placer.place_all()
+        document = self._store.document(document.id) or document
         current = local_document(self._ports, document)
         if current is None:
             return
         schema, result = self._schema(document.doctype), conflict.values or {}
         rows = known_rows(document.rows, server)
         theirs = {**result, **in_local_names(self._store, server, schema, rows)}
-        # What a later step of the same decision takes along is not there yet.
+        base, stays = dict(conflict.local_data or {}), set[str]()
+        # What a later step of the same decision takes along is not there yet, nor is a later change.
         forms = (conflict.undo or {}).get("requests") or {}
         for step in self._store.open_in_line(document.id):
             if step.id in forms and step.id != request.id:
                 theirs |= {field: result[field] for field in step.body if field in result}
-        merged = merge(conflict.local_data, current, theirs, schema)
+            elif step.seq > request.seq and step.operation is not Operation.RENAME:
+                base |= step.base or {}
+                stays |= {field for field, value in step.body.items() if not is_rows(value)}
+        merged = merge(base, current, theirs, schema)
         values = resolve(merged, {}, Side.LOCAL) or {}
         known, named = replace(document, rows=rows), {**server, "name": document.central_name}
         try:
-            self._write(known, values, named, keep=frozenset())
+            self._write(known, values, named, keep=frozenset(stays))
         except LocalRefused:
             raise
         except Exception as error:

@@ -291,6 +291,9 @@ class Batches:
         elif outcome.verdict is Verdict.CONFIGURATION and outcome.status not in _NOT_FOUND:
             self._unlooked(marked)
             self._line.trip(outcome, request_id=marked[0].id)
+        elif len(marked) > 1 and outcome.exc_type is None and outcome.status != _TOO_LARGE:
+            # Not the companion's own word. Whichever it is about: those before it may have had their effect.
+            yield from self._lost(marked, outcome)
         else:
             yield from self._spoilt(marked, outcome, size)
 

@@ -140,7 +140,8 @@ class Doubts:
         patience = timedelta(seconds=self._ports.config.central_request_timeout)
         with self._store.transaction():
             now = self._store.now()
-        sent_at, back_at = request.sent_at or now - _FAR_BACK, self._back_at(request)
+        # Until it came back with a backup this branch may have sent it once more, by plain REST too.
+        sent_at, back_at = request.sent_at or now - _FAR_BACK, restored_at(request)
         since = max(sent_at, back_at or sent_at)
         if since > now:
             # The clock was set back: how long ago it was sent is not known, so the wait begins anew.
@@ -151,12 +152,6 @@ class Doubts:
         if now < until:
             return self.keep(request, until=until)
         return self._again(_looked_up(request), may_have_arrived=False)
-
-    def _back_at(self, request: Request) -> datetime | None:
-        """When it came back with a backup: until then this branch may have sent it once more. Under its key a
-        companion takes it once however often it arrives."""
-        back_at = restored_at(request)
-        return None if back_at is None or self._companion.capabilities() is not None else back_at
 
     def _candidates(self, request: Request) -> list[str] | None:
         """Documents at the central that may be what this create made; None where they are too many."""

@@ -278,8 +278,11 @@ def restored(request: Request, at: datetime) -> Request:
 def _doubted(request: Request, now: datetime) -> Request:
     """As it stood in the backup, and to be looked up before it is sent."""
     noted = restored(request, now)
-    if request.status is Status.IN_DOUBT or request.unsure:
+    if request.unsure:
         return noted
+    if request.status is Status.IN_DOUBT:
+        # Pushed, it may have gone by plain REST since, which leaves no receipt.
+        return noted.altered(may_have_arrived=True)
     unsure = noted.altered(
         may_have_arrived=True,
         sends=0,
