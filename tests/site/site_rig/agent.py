@@ -23,7 +23,10 @@ def main(site: str) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import frappe.utils.background_jobs  # noqa: F401  a forked child then starts at once
+    # A forked child then starts at once.
+    import frappe.utils.background_jobs  # noqa: F401
+
+    import erp_offline_sync.tasks  # noqa: F401
 
     for line in sys.stdin:
         order = json.loads(line)
