@@ -13,7 +13,15 @@ import frappe
 from frappe import _
 from frappe.utils import now_datetime
 
-from erp_offline_sync import bootstrap, field_levels, permissions, settings, tasks, wakeup
+from erp_offline_sync import (
+    bootstrap,
+    erpnext_policies,
+    field_levels,
+    permissions,
+    settings,
+    tasks,
+    wakeup,
+)
 from erp_offline_sync.adapters.frappe_store import FrappeStore
 from erp_offline_sync.adapters.hook_resolvers import keep_hook, kept_hooks, remove_hook
 from erp_offline_sync.adapters.system_clock import SystemIds
@@ -446,6 +454,13 @@ def unregister_conflict_hook(doctype: str) -> bool:
     store = tasks.own_store()
     with store.transaction():
         return remove_hook(store, doctype)
+
+
+@frappe.whitelist()
+def get_proposed_policies() -> list[dict[str, Any]]:
+    """Rows of policies for ERPNext whose document types the settings have no row for; nothing is saved."""
+    _managers_only()
+    return erpnext_policies.lacking_rows()
 
 
 @frappe.whitelist(methods=["POST"])

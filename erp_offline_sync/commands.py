@@ -562,6 +562,49 @@ def _linked_line(linked):
     )
 
 
+@_command("policies")
+@click.option("--add-erpnext", is_flag=True, help="Add the rows proposed for ERPNext that are not there yet.")
+@_json
+def show_policies(add_erpnext, as_json):
+    """How documents of each type travel, a line a policy."""
+    import frappe
+
+    from erp_offline_sync import erpnext_policies
+    from erp_offline_sync.policies import lines as names_in
+    from erp_offline_sync.settings import SETTINGS
+
+    added = erpnext_policies.add_lacking_rows() if add_erpnext else []
+    rows = [
+        {
+            "document_type": row.document_type,
+            "enabled": bool(row.enabled),
+            "operations": names_in(row.operations),
+            "same_names": bool(row.same_names),
+            "also_send_fields": names_in(row.also_send_fields),
+            "set_values": json.loads(row.set_values or "{}"),
+            "added": row.document_type in added,
+        }
+        for row in frappe.get_doc(SETTINGS).policies
+    ]
+    lines = [_policy_line(row) for row in rows] or ["There is no policy: nothing is captured."]
+    _print(rows, as_json, lines)
+    return DONE
+
+
+def _policy_line(row):
+    said = [
+        "captured" + (f" ({', '.join(row['operations'])})" if row["operations"] else "")
+        if row["enabled"]
+        else "",
+        "same names on both sites" if row["same_names"] else "",
+        f"also sends {', '.join(row['also_send_fields'])}" if row["also_send_fields"] else "",
+        f"sets {json.dumps(row['set_values'])}" if row["set_values"] else "",
+    ]
+    return (
+        f"{'+' if row['added'] else ' '} {row['document_type']}: {'; '.join(part for part in said if part)}"
+    )
+
+
 @_command("mark")
 @click.argument("doctype")
 @click.option("--remove", is_flag=True, help="Take the field away again.")

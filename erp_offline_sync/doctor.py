@@ -361,6 +361,17 @@ def _body_size(values: dict[str, Any]) -> Check:
     )
 
 
+def _policies(values: dict[str, Any]) -> Check:
+    rows = frappe.get_doc(settings.SETTINGS).policies
+    captured = sum(1 for row in rows if row.enabled)
+    if captured:
+        return Check("policies", OK, f"{captured} document types are captured.")
+    todo = "Offline Sync Settings, tab Documents: a row for each document type that shall travel."
+    if "erpnext" in frappe.get_installed_apps():
+        todo += f" For ERPNext: bench --site {frappe.local.site} offline-sync policies --add-erpnext"
+    return Check("policies", WARNING, "No document type has a policy: nothing is captured.", todo)
+
+
 def _outbox(values: dict[str, Any]) -> Check:
     store = tasks.own_store()
     with store.transaction():
@@ -449,6 +460,7 @@ _SITE: tuple[Callable[[dict[str, Any]], Check], ...] = (
     _indexes,
     _body_size,
     _identity,
+    _policies,
     _outbox,
 )
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "undo": "while nothing of it was sent",
     "purge": "Delete ended requests",
     "connect": "Make this site a branch of the central",
+    "policies": "a line a policy",
     "mark": "carry their request's id at a plain central",
     "identity": "Which branch this site is",
     "metrics": "how often the central was not reached",

@@ -79,6 +79,7 @@ ENDPOINTS = {
         MANAGERS, given=lambda stock: {"doctype": "Shop Item", "path": HOOK}
     ),
     "api.unregister_conflict_hook": Endpoint(MANAGERS, given=lambda stock: {"doctype": "Shop Item"}),
+    "api.get_proposed_policies": Endpoint(MANAGERS, writes=False),
     "api.test_connection": Endpoint(MANAGERS),
     "api.doctor": Endpoint(MANAGERS),
     "api.shutdown": Endpoint(MANAGERS),

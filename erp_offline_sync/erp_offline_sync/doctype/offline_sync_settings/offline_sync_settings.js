@@ -13,9 +13,29 @@ frappe.ui.form.on("Offline Sync Settings", {
 
 	refresh(frm) {
 		frm.add_custom_button(__("Test Connection"), () => test_connection(frm));
+		frm.add_custom_button(__("Add Rows for ERPNext"), () => add_proposed_rows(frm));
 		offline_sync.panel(frm.fields_dict.status_html.$wrapper.get(0));
 	},
 });
+
+// Rows of the table of policies, to look through before they are saved.
+function add_proposed_rows(frm) {
+	frappe.xcall("erp_offline_sync.api.get_proposed_policies").then((rows) => {
+		const stated = new Set((frm.doc.policies || []).map((row) => row.document_type));
+		const added = rows.filter((row) => !stated.has(row.document_type));
+		added.forEach((row) => frm.add_child("policies", row));
+		if (added.length) {
+			frm.refresh_field("policies");
+			frm.dirty();
+		}
+		frappe.show_alert({
+			message: added.length
+				? __("Rows added: {0}. Look them through, then save.", [added.length])
+				: __("Nothing to add."),
+			indicator: added.length ? "green" : "blue",
+		});
+	});
+}
 
 function test_connection(frm) {
 	if (frm.is_dirty()) {

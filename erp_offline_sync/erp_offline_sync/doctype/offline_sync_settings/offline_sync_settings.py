@@ -12,7 +12,7 @@ from frappe import _
 from frappe.model.document import Document
 from frappe.utils import cint
 
-from erp_offline_sync import policies, wakeup
+from erp_offline_sync import erpnext_policies, policies, wakeup
 from erp_offline_sync.adapters.frappe_meta import may_be_carried
 from erp_offline_sync.adapters.frappe_store import FrappeStore
 from erp_offline_sync.adapters.rest_central import check_url
@@ -26,7 +26,7 @@ class OfflineSyncSettings(Document):
     def validate(self):
         self.central_url = (self.central_url or "").strip().rstrip("/")
         self.api_key = (self.api_key or "").strip()
-        self.keep_posting_times()
+        self.fill_in_new_policies()
         problems = [
             *self.wrong_numbers(),
             *self.wrong_connection(),
@@ -46,13 +46,17 @@ class OfflineSyncSettings(Document):
         """The secret is for the sync run, which reads it from the site's vault; no document hands it out."""
         frappe.throw(_("The secret cannot be read."), frappe.PermissionError)
 
-    def keep_posting_times(self):
-        """ERPNext books a voucher at the time of its arrival unless this is set; a new policy sets it."""
+    def fill_in_new_policies(self):
+        """What ERPNext needs beside the fields that people enter; a row that was saved once stays as it is."""
         for row in self.policies:
-            if row.is_new() and not row.set_values and frappe.db.exists("DocType", row.document_type):
-                meta = frappe.get_meta(row.document_type)
-                if meta.has_field("set_posting_time") and meta.has_field("posting_time"):
-                    row.set_values = '{"set_posting_time": 1}'
+            if row.is_new() and row.enabled and frappe.db.exists("DocType", row.document_type):
+                row.update(
+                    {
+                        field: value
+                        for field, value in erpnext_policies.filled_in(row.document_type).items()
+                        if not row.get(field)
+                    }
+                )
 
     def wrong_numbers(self):
         """Of the values that count: what site_config.json overrides is checked there, not here."""
