@@ -1,6 +1,7 @@
 """`python -m tests.site`: finds benches, runs the site tier on each, and writes `.site-tests.json`.
 
-It passes only where every test passed, none was skipped, and each bench ran the same ones.
+A bench with ERPNext runs the cases about ERPNext, the others all the rest: a part each, counted apart. It passes
+only where every test passed, none was skipped, and each bench ran the same ones of its part.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _SITE_TESTS = "tests/site"
 _ERPNEXT_TESTS = "tests/site/erpnext"
 _DESK_TESTS = ("tests/site/test_conflicts_page.py", "tests/site/test_desk.py")
 _AXE_TEST = "tests/site/test_conflicts_page.py::test_axe_finds_no_serious_fault"
-_DEFAULT_BENCHES = ("~/frappe-bench", "~/frappe-bench-16")
+_DEFAULT_BENCHES = ("~/frappe-bench", "~/frappe-bench-16", "~/frappe-bench-erpnext")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     benches = find_benches(options.bench)
     if not benches:
-        print("No bench found (FRAPPE_BENCH, ~/frappe-bench, ~/frappe-bench-16): the site tier is left out.")
+        print(f"No bench found (FRAPPE_BENCH, {', '.join(_DEFAULT_BENCHES)}): the site tier is left out.")
         return 0
     for bench in benches:
         if problem := bench.problem():
@@ -47,15 +48,18 @@ def main(argv: list[str] | None = None) -> int:
             # An edit during a run, or between two benches, would have them run different things.
             copy_checkout(_ROOT, Path(frozen))
             if options.at_once and len(benches) > 1:
-                records = _run_at_once(benches, Path(frozen), options)
+                ran = _run_at_once(benches, Path(frozen), options)
             else:
-                records = [_run_bench(bench, Path(frozen), options) for bench in benches]
+                ran = [_run_bench(bench, Path(frozen), options) for bench in benches]
     except (RigFailed, ServiceFailed) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; everything that was started has been ended", file=sys.stderr)
         return 130
+    records = [record for of_bench in ran for record in of_bench]
+    if not any("erpnext" in bench.apps for bench in benches):
+        print("no ERPNext on these benches: its cases are left out")
     problems = judge(records)
     if not (options.expression or options.paths or options.pytest or options.exit_first or options.keep):
         _write_report(records)
@@ -83,17 +87,17 @@ def judge(records: list[dict[str, Any]]) -> list[str]:
     """Why the tier did not pass; nothing where it did."""
     problems = []
     for record in records:
-        for part, counts in (("", record), (" with ERPNext", record.get("erpnext") or {})):
-            where = f"{record['path']}{part}"
-            for kind in ("failed", "skipped"):
-                if counts.get(kind):
-                    problems.append(f"{where}: {counts[kind]} {kind}")
-            if counts.get("broken"):
-                problems.append(f"{where}: pytest ended with {counts['broken']}")
-    ids = [set(record["tests"]) for record in records]
-    if any(each != ids[0] for each in ids):
-        odd = sorted(set.union(*ids) - set.intersection(*ids))
-        problems.append(f"not the same tests on each bench: {', '.join(odd)}")
+        where = f"{record['path']} with ERPNext" if "erpnext" in record else record["path"]
+        for kind in ("failed", "skipped"):
+            if record[kind]:
+                problems.append(f"{where}: {record[kind]} {kind}")
+        if record.get("broken"):
+            problems.append(f"{where}: pytest ended with {record['broken']}")
+    for part in (False, True):
+        ids = [set(record["tests"]) for record in records if ("erpnext" in record) is part]
+        if any(each != ids[0] for each in ids):
+            odd = sorted(set.union(*ids) - set.intersection(*ids))
+            problems.append(f"not the same tests on each bench: {', '.join(odd)}")
     return problems
 
 
@@ -126,7 +130,9 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(words[:split], argparse.Namespace(pytest=words[split + 1 :]))
 
 
-def _run_at_once(benches: list[Bench], checkout: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+def _run_at_once(
+    benches: list[Bench], checkout: Path, options: argparse.Namespace
+) -> list[list[dict[str, Any]]]:
     """A process for each bench: they share nothing but the machine."""
     with tempfile.TemporaryDirectory(prefix="eos-output-") as folder:
         outputs = [Path(folder) / f"{number}.txt" for number in range(len(benches))]
@@ -142,38 +148,65 @@ def _run_at_once(benches: list[Bench], checkout: Path, options: argparse.Namespa
         return [run.result() for run in runs]
 
 
-def _run_apart(bench: Bench, checkout: Path, options: argparse.Namespace, output: Path) -> dict[str, Any]:
+def _run_apart(
+    bench: Bench, checkout: Path, options: argparse.Namespace, output: Path
+) -> list[dict[str, Any]]:
     with output.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     return _run_bench(bench, checkout, options)
 
 
-def _run_bench(bench: Bench, checkout: Path, options: argparse.Namespace) -> dict[str, Any]:
+def chosen_parts(apps: list[str], paths: list[str]) -> dict[bool, list[str]]:
+    """What runs on a bench with these apps, `{with ERPNext: paths}`: without paths the cases about ERPNext where it
+    has that, and all others where it has not; else what the paths name and the bench can run."""
+    able = "erpnext" in apps
+    if not paths:
+        return {True: [_ERPNEXT_TESTS]} if able else {False: [_SITE_TESTS]}
+    about = [path for path in paths if Path(path.partition("::")[0]).is_relative_to(_ERPNEXT_TESTS)]
+    others = [path for path in paths if path not in about]
+    if any(Path(_ERPNEXT_TESTS).is_relative_to(path) for path in others):
+        about = [_ERPNEXT_TESTS]
+    return {
+        part: chosen for part, chosen in ((False, others), (True, about)) if chosen and (able or not part)
+    }
+
+
+def _run_bench(bench: Bench, checkout: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """A record for each part that the bench runs."""
     began = time.monotonic()
 
     def say(text: str) -> None:
         print(f"[{bench.path.name} {time.monotonic() - began:5.1f} s] {text}", flush=True)
 
-    say(f"Frappe {bench.frappe} on {bench.database}")
+    parts = chosen_parts(bench.apps, [str(_below_root(path)) for path in options.paths])
+    erpnext = bench.erpnext
+    say(f"Frappe {bench.frappe}{f' with ERPNext {erpnext}' if erpnext else ''} on {bench.database}")
+    if not parts:
+        say("no ERPNext on this bench: nothing to run")
+        return []
     record: dict[str, Any] = {"path": str(bench.path), "frappe": bench.frappe, "database": bench.database}
     with Shadow(bench, checkout, home(), say).open(fresh=options.fresh) as shadow:
         shadow.ensure_pytest()
-        record |= _run_part(shadow, options, erpnext=False, say=say)
-        if "erpnext" in bench.apps and _has_tests(checkout / _ERPNEXT_TESTS):
-            record["erpnext"] = _run_part(shadow, options, erpnext=True, say=say)
-    return record
+        return [
+            {
+                **record,
+                **({"erpnext": erpnext} if part else {}),
+                **_run_part(shadow, paths, options, erpnext=part, say=say),
+            }
+            for part, paths in parts.items()
+        ]
 
 
-def _run_part(shadow: Shadow, options: argparse.Namespace, *, erpnext: bool, say: Any) -> dict[str, Any]:
-    plan = plans(erpnext, companion=_asks_for_companion(shadow.copy, options, erpnext))
+def _run_part(
+    shadow: Shadow, paths: list[str], options: argparse.Namespace, *, erpnext: bool, say: Any
+) -> dict[str, Any]:
+    plan = plans(erpnext, companion=erpnext or _asks_for_companion(shadow.copy, paths))
     sites = shadow.ensure_sites(plan)
     web = [f"{site.role}_web" for site in plan]
     shadow.services.start(*web)
     say("sites are up: " + ", ".join(f"{role} {site['url']}" for role, site in sites.items()))
-    arguments = [str(shadow.copy / _ERPNEXT_TESTS if erpnext else shadow.copy / _SITE_TESTS)]
-    if options.paths and not erpnext:
-        arguments = [str(shadow.copy / _below_root(path)) for path in options.paths]
+    arguments = [str(shadow.copy / path) for path in paths]
     if not erpnext:
         arguments.append(f"--ignore={shadow.copy / _ERPNEXT_TESTS}")
     left_out: list[str] = []
@@ -222,10 +255,9 @@ def _second_look(shadow: Shadow, sites: dict[str, Any], report: dict[str, Any], 
     return passed
 
 
-def _asks_for_companion(copy: Path, options: argparse.Namespace, erpnext: bool) -> bool:
-    """Whether a chosen test file names the fixture; all of them are chosen where no path was given."""
-    folder = copy / (_ERPNEXT_TESTS if erpnext else _SITE_TESTS)
-    chosen = [copy / str(_below_root(path)).partition("::")[0] for path in options.paths] or [folder]
+def _asks_for_companion(copy: Path, paths: list[str]) -> bool:
+    """Whether a chosen test file names the fixture."""
+    chosen = [copy / path.partition("::")[0] for path in paths]
     files = [file for path in chosen for file in ([path] if path.is_file() else path.rglob("test_*.py"))]
     return any("companion" in file.read_text(encoding="utf-8") for file in files)
 
@@ -237,13 +269,14 @@ def _below_root(path: str) -> Path:
     return Path(f"{full.relative_to(_ROOT)}{separator}{test}")
 
 
-def _has_tests(folder: Path) -> bool:
-    return any(folder.glob("test_*.py"))
-
-
 def _write_report(records: list[dict[str, Any]]) -> None:
     commit, dirty = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
-    report = {"commit": commit, "changed_since_commit": bool(dirty), "benches": records}
+    report = {
+        "commit": commit,
+        "changed_since_commit": bool(dirty),
+        "benches": [record for record in records if "erpnext" not in record],
+        "erpnext": [record for record in records if "erpnext" in record],
+    }
     (_ROOT / ".site-tests.json").write_text(json.dumps(report, indent=1) + "\n")
 
 

@@ -31,6 +31,10 @@ def provision(site: str, time_zone: str) -> dict[str, str]:
         if frappe.get_meta("Installed Application").has_field("is_setup_complete"):
             for row in frappe.get_all("Installed Application", pluck="name"):
                 frappe.db.set_value("Installed Application", row, "is_setup_complete", 1)
+        if "erpnext" in frappe.get_installed_apps():
+            from .erpnext_shop import furnish
+
+            furnish()
         api = _user()
         frappe.db.commit()
         frappe.clear_cache()
@@ -49,13 +53,25 @@ def _user() -> dict[str, str]:
             {"doctype": "User", "email": API_USER, "first_name": "Branch", "send_welcome_email": 0}
         )
         user.insert()
-    user.add_roles("System Manager", "Shop User")
+    wanted = ("System Manager", "Shop User", *_erpnext_roles())
+    user.add_roles(*(role for role in wanted if frappe.db.exists("Role", role)))
     user.reload()
     secret = secrets.token_hex(12)
     user.api_key = user.api_key or secrets.token_hex(12)
     user.api_secret = secret
     user.save()
     return {"user": API_USER, "api_key": user.api_key, "api_secret": secret}
+
+
+def _erpnext_roles() -> list[str]:
+    """Those that a branch's user needs for what a shop sells, buys, moves and is paid."""
+    import frappe
+
+    if "erpnext" not in frappe.get_installed_apps():
+        return []
+    from .erpnext_shop import ROLES
+
+    return list(ROLES)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,15 @@ class Bench:
 
     @property
     def frappe(self) -> str:
-        text = (self.path / "apps" / "frappe" / "frappe" / "__init__.py").read_text()
+        return self._version("frappe")
+
+    @property
+    def erpnext(self) -> str | None:
+        """Its version; None where the bench has none."""
+        return self._version("erpnext") if "erpnext" in self.apps else None
+
+    def _version(self, app: str) -> str:
+        text = (self.path / "apps" / app / app / "__init__.py").read_text()
         line = next(line for line in text.splitlines() if line.startswith("__version__"))
         return line.partition("=")[2].strip().strip("\"'")
 
@@ -181,6 +189,7 @@ class Shadow:
         self.ports: dict[str, int] = {}
         self._state_file = self.folder / "state.json"
         self._one_writer = threading.Lock()
+        self._one_dump = threading.Lock()
         self._database_mark = self.folder / "mariadb" / "password-is-set"
 
     @contextlib.contextmanager
@@ -458,7 +467,9 @@ class Shadow:
                 if app in (APP, TEST_APP)
             )
         )
-        made_from = f"{self.bench.frappe} {site.time_zone} {_provision_digest()} {made_from}"
+        with_erpnext = "erpnext" in site.apps
+        versions = f"{self.bench.frappe} {self.bench.erpnext}" if with_erpnext else self.bench.frappe
+        made_from = f"{versions} {site.time_zone} {_provision_digest(with_erpnext)} {made_from}"
         if record and record["made_from"] == made_from and set(wanted) <= set(record["apps"]):
             return dict(record)
         began = time.monotonic()
@@ -472,11 +483,10 @@ class Shadow:
             if isinstance(reason, RigFailed):
                 self._say(f"{site.name} could not be migrated and is made anew: {reason}")
             self._remember(site.name, None)
-            self._make(site.name)
-            self._install(site.name, wanted)
+            there = self._make_with_erpnext(site) if with_erpnext else self._make(site.name)
+            self._install(site.name, [app for app in wanted if app not in there])
             done = "made"
-        argv = [str(self.bench.python), "-m", "site_rig.provision", site.name, site.time_zone]
-        api = json.loads(self._run(argv, log=f"{site.name}.setup").splitlines()[-1])
+        api = self._provision(site)
         self._say(f"{site.name} {done} in {time.monotonic() - began:.0f} s")
         record = {"made_from": made_from, "apps": ["frappe", *wanted], "api": api}
         self._remember(site.name, record)
@@ -490,10 +500,36 @@ class Shadow:
                 state["sites"][site] = record
             _write_private(self._state_file, state)
 
-    def _make(self, site: str) -> None:
+    def _provision(self, site: SitePlan) -> dict[str, str]:
+        argv = [str(self.bench.python), "-m", "site_rig.provision", site.name, site.time_zone]
+        return dict(json.loads(self._run(argv, log=f"{site.name}.setup").splitlines()[-1]))
+
+    def _make(self, site: str, *more: str) -> list[str]:
+        """A new site; answers what is installed on it beside Frappe."""
         shutil.rmtree(self.sites / site, ignore_errors=True)
         options = ["--db-type", "sqlite"] if self.bench.database == "sqlite" else ["--force"]
-        self._frappe(None, "new-site", site, *options, "--admin-password", "admin", log=f"{site}.setup")
+        self._frappe(
+            None, "new-site", site, *options, "--admin-password", "admin", *more, log=f"{site}.setup"
+        )
+        return []
+
+    def _make_with_erpnext(self, site: SitePlan) -> list[str]:
+        """ERPNext takes minutes to install: it is done once, and the other sites are made from that site's dump,
+        as the site of a new branch is made from a backup of the central's."""
+        dump = self.folder / f"erpnext-{self.bench.erpnext}-{_provision_digest(True)}.sql.gz"
+        dumps = self.bench.database == "mariadb"
+        with self._one_dump:
+            if not (dumps and dump.exists()):
+                self._make(site.name)
+                self._install(site.name, ["erpnext"])
+                self._provision(site)
+                if dumps:
+                    part = dump.with_name(f"part-of-{dump.name}")
+                    self._frappe(site.name, "backup", "--ignore-backup-conf", "--backup-path-db", str(part))
+                    part.replace(dump)
+                return ["erpnext"]
+        self._make(site.name, "--source-sql", str(dump))
+        return ["erpnext"]
 
     def _install(self, site: str, apps: list[str]) -> None:
         for app in apps:
@@ -620,5 +656,7 @@ def _as_root() -> list[str]:
     return ["--user=root"] if os.geteuid() == 0 else []
 
 
-def _provision_digest() -> str:
-    return hashlib.sha256((Path(__file__).parent / "provision.py").read_bytes()).hexdigest()[:12]
+def _provision_digest(with_erpnext: bool) -> str:
+    names = ("provision.py", "erpnext_shop.py") if with_erpnext else ("provision.py",)
+    files = (Path(__file__).parent / name for name in names)
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
