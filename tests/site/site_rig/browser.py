@@ -87,6 +87,9 @@ class Browser:
         }
         answer = self._send("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})
         self._session = f"/session/{answer['sessionId']}"
+        # Its answer, a page for guests, could come after a log-in and take that back.
+        self.cdp("Network.enable")
+        self.cdp("Network.setBlockedURLs", urls=["*/favicon.ico"])
 
     def _send(self, method: str, path: str, body: Json | None = None) -> Any:
         line = http.client.HTTPConnection("127.0.0.1", self._driver_port, timeout=120)
