@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from itertools import pairwise
 from typing import Any
 
@@ -13,11 +14,13 @@ from erp_offline_sync.engine.deciding.presentation import (
     RowView,
     State,
     TableView,
+    came_to,
     compare,
+    decided,
 )
 from erp_offline_sync.engine.merge import Merged, Side, aligned_rows, merge, resolve, value_names
 from erp_offline_sync.engine.merging.lines import Stretch, compare_lines, merge_lines
-from erp_offline_sync.engine.model import FieldKind, Schema
+from erp_offline_sync.engine.model import Conflict, ConflictType, FieldKind, Resolution, Schema
 
 K = FieldKind
 SALE = Schema(
@@ -310,3 +313,76 @@ def test_views_are_values() -> None:
     with pytest.raises(AttributeError):
         view.row = "b"  # type: ignore[misc]
     assert isinstance(merge({}, {}, {}), Merged)
+
+
+# After a decision
+
+
+def made(resolution: Resolution, values: dict[str, Any] | None = None) -> Conflict:
+    return Conflict(
+        id="conflict-1",
+        resource_type="Sale",
+        resource_id="S-1",
+        line="line-1",
+        local_request_id="request-1",
+        conflict_type=ConflictType.UPDATE_UPDATE,
+        base_data=None,
+        local_data=None,
+        server_data=None,
+        server_version=None,
+        local_changed_at=datetime(2026, 1, 1, tzinfo=timezone.utc),
+        created_at=datetime(2026, 1, 1, tzinfo=timezone.utc),
+        resolution=resolution,
+        values=values,
+    )
+
+
+BASE = {"city": "Oslo", "note": "a", "items": [row("r1", qty=1), row("r2", qty=1)]}
+HERE = {"city": "Rome", "note": "b", "items": [row("r1", qty=2), row("r2", qty=1)]}
+THERE = {"city": "Bonn", "note": "a", "items": [row("r1", qty=3)]}
+CHOSEN = {"city": "Kyiv", "items": [row("r1", qty=9)]}
+
+
+@pytest.mark.parametrize(
+    ("resolution", "values", "fields", "rows"),
+    [
+        (Resolution.LOCAL_WINS, None, ("Rome", "b"), {"r1": 2, "r2": None}),
+        (Resolution.SERVER_WINS, None, ("Bonn", "a"), {"r1": 3, "r2": None}),
+        (Resolution.MERGE, CHOSEN, ("Kyiv", "b"), {"r1": 9, "r2": None}),
+        (Resolution.MANUAL, CHOSEN, ("Kyiv", "b"), {"r1": 9, "r2": None}),
+        (Resolution.SKIP, None, (None, None), {"r1": None, "r2": None}),
+    ],
+)
+def test_a_decision_shows_what_it_made_of_both_sides(
+    resolution: Resolution, values: Any, fields: Any, rows: Any
+) -> None:
+    merged = merge(BASE, HERE, THERE, SALE)
+    before = compare(merged)
+    after = decided(before, came_to(made(resolution, values), merged))
+    assert tuple(each.result for each in after.fields if each.key in ("city", "note")) == fields
+    (table,) = after.tables
+    assert {each.row: each.result and each.result["qty"] for each in table.rows} == rows
+    assert after.clashes == ()
+    # What both sides had stays.
+    assert [(each.state, each.local, each.server) for each in after.fields] == [
+        (each.state, each.local, each.server) for each in before.fields
+    ]
+
+
+def test_rows_that_cannot_be_told_apart_show_what_was_decided_by_their_number() -> None:
+    merged = merge({"items": [row(None)]}, {"items": [row(None, qty=2)]}, {"items": [row(None, qty=3)]}, SALE)
+    chosen = {"items": [row(None, qty=2), row(None, qty=3)]}
+    (table,) = decided(compare(merged), came_to(made(Resolution.MERGE, chosen), merged)).tables
+    assert [each.result and each.result["qty"] for each in table.rows] == [2]
+
+
+@pytest.mark.parametrize(
+    ("local", "server", "resolution"),
+    [({"city": "Rome"}, None, Resolution.SERVER_WINS), (None, {"city": "Bonn"}, Resolution.LOCAL_WINS)],
+)
+def test_where_the_document_was_to_go_nothing_is_left(
+    local: Any, server: Any, resolution: Resolution
+) -> None:
+    merged = merge({"city": "Oslo"}, local, server, SALE)
+    assert came_to(made(resolution), merged) is None
+    assert {each.result for each in decided(compare(merged), None).fields} == {None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from support import Branch
 from test_resolution import SCHEMAS, branch_with
 
@@ -39,6 +40,20 @@ def test_what_no_run_has_placed_yet_counts_and_stays_as_it_is() -> None:
     )
     assert decided.values is not None
     assert (decided.values["city"], decided.values["phone"]) == ("Rome", "2")
+
+
+@pytest.mark.parametrize("choices", [{"city": "local"}, {"city": "server"}])
+def test_after_a_decision_it_still_tells_what_each_side_had_changed(choices: dict[str, str]) -> None:
+    branch = in_conflict()
+    branch.update("Customer", "C-1", phone="2")
+    _, before = seen(branch)
+    decided = branch.engine.resolutions.apply(
+        branch.pending().id, Resolution.MERGE, by="ann", choices=choices
+    )
+    branch.run()
+    after = branch.engine.resolutions.merged(decided)
+    assert after is not None
+    assert (after.changed_here, after.changed_there) == (before.changed_here, before.changed_there)
 
 
 def test_a_delete_that_no_run_has_placed_yet_is_what_is_decided_about() -> None:

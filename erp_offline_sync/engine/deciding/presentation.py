@@ -13,9 +13,19 @@ from typing import Any
 
 from ..merge import Clash, ClashKind, Merged, Side, aligned_rows, resolve, value_names
 from ..merging.lines import compare_lines
-from ..model import Json
+from ..model import Conflict, Json, Resolution
 
-__all__ = ["Comparison", "FieldView", "LineOp", "RowView", "State", "TableView", "compare"]
+__all__ = [
+    "Comparison",
+    "FieldView",
+    "LineOp",
+    "RowView",
+    "State",
+    "TableView",
+    "came_to",
+    "compare",
+    "decided",
+]
 
 
 class State(str, Enum):
@@ -105,6 +115,32 @@ def compare(merged: Merged) -> Comparison:
         tables=tuple(_table(merged, name, by_field.get(name, []), settled) for name in tables),
         clashes=tuple(clash.key for clash in merged.clashes),
     )
+
+
+def came_to(conflict: Conflict, merged: Merged) -> Json | None:
+    """What the decision of a conflict was to make both sides; None where it left them, or takes the document away."""
+    if conflict.resolution is Resolution.LOCAL_WINS:
+        return resolve(merged, {}, rest=Side.LOCAL)
+    if conflict.resolution is Resolution.SERVER_WINS:
+        return None if merged.server is None else dict(merged.server)
+    return None if conflict.values is None else {**(merged.local or {}), **conflict.values}
+
+
+def decided(compared: Comparison, outcome: Json | None) -> Comparison:
+    """The same, with that as the results: nothing has to be chosen any more."""
+    after = outcome or {}
+    return replace(
+        compared,
+        fields=tuple(replace(each, result=after.get(each.key)) for each in compared.fields),
+        tables=tuple(_decided_table(each, list(after.get(each.key) or ())) for each in compared.tables),
+        clashes=(),
+    )
+
+
+def _decided_table(table: TableView, rows: list[Json]) -> TableView:
+    numbered = {str(number): row for number, row in enumerate(rows, start=1)}
+    results = numbered if table.whole else {str(row.get("name")): row for row in rows}
+    return replace(table, rows=tuple(replace(each, result=results.get(each.row)) for each in table.rows))
 
 
 def _settled(merged: Merged) -> Json:

@@ -69,8 +69,7 @@ def sides_of(
     store: Store, conflict: Conflict, document: Document, held: Iterable[Request], schema: Schema | None
 ) -> Sides:
     """What is to be merged: the changes of the held requests, and those at the central."""
-    changed = {field for request in held for field in request.body}
-    changed |= {field_of(key) for key in conflict.choices or ()}
+    changed = _changed_here(conflict, held)
     base, local, server = conflict.base_data, conflict.local_data, conflict.server_data
     if conflict.conflict_type is ConflictType.CREATE_CREATE:
         base = None
@@ -84,6 +83,15 @@ def sides_of(
         rows=rows,
         schema=schema,
     )
+
+
+def _changed_here(conflict: Conflict, held: Iterable[Request]) -> set[str]:
+    """The fields that the branch changed; after a decision as its requests stood before."""
+    if conflict.pending:
+        chosen = {field_of(key) for key in conflict.choices or ()}
+        return chosen | {field for request in held for field in request.body}
+    forms: Mapping[str, Json] = (conflict.undo or {}).get("requests") or {}
+    return {field for form in forms.values() for field in form["body"]}
 
 
 def common_base(
