@@ -25,7 +25,7 @@ from erp_offline_sync import (
 from erp_offline_sync.adapters.frappe_store import FrappeStore
 from erp_offline_sync.adapters.hook_resolvers import keep_hook, kept_hooks, remove_hook
 from erp_offline_sync.adapters.system_clock import SystemIds
-from erp_offline_sync.conflicts import deciding
+from erp_offline_sync.conflicts import deciding, sentences
 from erp_offline_sync.doctor import connection_checks, site_checks
 from erp_offline_sync.endpoints import needs_all_parameters
 from erp_offline_sync.engine import actions, metrics, status
@@ -70,7 +70,7 @@ def _told(call, *args, **more):
     except TakesAlong as along:
         frappe.throw(f"{along} {', '.join(along.names)}", title=_("Confirm what goes along"))
     except OfflineSyncError as error:
-        frappe.throw(str(error), title=_("Offline sync"))
+        frappe.throw(sentences.told(str(error)), title=_("Offline sync"))
 
 
 def _unconnected():
@@ -222,7 +222,7 @@ def resolve_conflict(
         conflict_id,
         chosen,
         by=frappe.session.user,
-        reason=_("decided by a person"),
+        reason="decided by a person",
         choices=sides or None,
         values=chosen_values or None,
     )

@@ -85,7 +85,8 @@ class SiteHooks:
                 return None
             if self._store.get_meta(_RUNNING) == conflict.id:
                 self._store.set_meta(_RUNNING, None)
-                return {"error": "it did not come to an end the last time", "by": "conflict_hooks"}
+                why = "it did not come to an end the last time, and is not asked again about this conflict"
+                return {"error": why, "by": "conflict_hooks"}
             self._store.set_meta(_RUNNING, conflict.id)
         try:
             return RegisteredHooks(hooks, around=_alone, seconds=self._seconds).decide(conflict, merged)

@@ -8,7 +8,7 @@ import frappe
 from frappe import _
 
 from erp_offline_sync import bootstrap, permissions, wakeup
-from erp_offline_sync.conflicts import reading, words, written
+from erp_offline_sync.conflicts import reading, sentences, words, written
 from erp_offline_sync.conflicts.view import View
 from erp_offline_sync.engine.deciding.presentation import compare
 from erp_offline_sync.engine.errors import AlreadyDecided, OfflineSyncError
@@ -43,13 +43,13 @@ def decided(name, resolution, choices, values, server_version):
             name,
             resolution,
             by=frappe.session.user,
-            reason=_("decided by a person"),
+            reason="decided by a person",
             **given(choices, values),
         )
     except AlreadyDecided:
         return _answer(ALREADY, name)
     except OfflineSyncError as refused:
-        return _answer(REFUSED, name, str(refused))
+        return _answer(REFUSED, name, sentences.told(str(refused)))
     wakeup.enqueue_run(trigger="person")
     return _answer(DECIDED, name, _("Decided."))
 
@@ -76,7 +76,7 @@ def undone(name):
     try:
         _site().engine.resolutions.undo(name, by=frappe.session.user)
     except OfflineSyncError as refused:
-        return _answer(REFUSED, name, str(refused))
+        return _answer(REFUSED, name, sentences.told(str(refused)))
     return _answer("undone", name, _("It waits for a decision again."))
 
 
@@ -89,7 +89,7 @@ def _site():
     try:
         return bootstrap.site(connected=False)
     except OfflineSyncError as error:
-        frappe.throw(str(error), title=_("Offline sync"))
+        frappe.throw(sentences.told(str(error)), title=_("Offline sync"))
 
 
 def given(choices, values):

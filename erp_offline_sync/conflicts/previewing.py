@@ -5,12 +5,14 @@ mandatory, links, options, lengths, and what may be changed after it was submitt
 to the central, where its companion can tell what it would answer.
 """
 
+from dataclasses import replace
+
 import frappe
 from frappe import _
 from frappe.utils import cint, cstr, strip_html
 
 from erp_offline_sync import bootstrap, settings
-from erp_offline_sync.conflicts import deciding, reading, words
+from erp_offline_sync.conflicts import deciding, reading, sentences, words
 from erp_offline_sync.conflicts.view import View
 from erp_offline_sync.engine.deciding.foretelling import Foretold, foretold, question
 from erp_offline_sync.engine.deciding.rehearsal import rehearse
@@ -44,7 +46,7 @@ def previewed(name, resolution, choices, values, server_version, *, central=Fals
     try:
         shown = rehearse(ports, name, resolution, by=frappe.session.user, **deciding.given(choices, values))
     except OfflineSyncError as refused:
-        return {**answer, "problems": [_problem(str(refused))]}
+        return {**answer, "problems": [_problem(sentences.told(str(refused)))]}
     here, there = shown.here(), shown.there()
     answer["here"] = [_shown(each, view) for each in here if view.sees_key(each.key)]
     answer["there"] = [_shown(each, view) for each in there if view.sees_key(each.key)]
@@ -58,8 +60,9 @@ def previewed(name, resolution, choices, values, server_version, *, central=Fals
 
 
 def _asked(ports, request):
-    """`{"asked", "verdict", "message"}`: what the central would make of the request."""
-    data, values = question(ports, request), settings.effective()
+    """`{"asked", "verdict", "message"}`: what the central would make of the request, in the reader's language."""
+    spoken = replace(ports, language=frappe.local.lang)
+    data, values = question(spoken, request), settings.effective()
     if data is None or not settings.is_branch(values):
         return _NOT_ASKED
     try:

@@ -15,9 +15,9 @@ from frappe.utils import cint, now_datetime
 from erp_offline_sync import permissions, settings
 from erp_offline_sync.adapters.frappe_meta import FrappeLocalDocuments, FrappePolicies
 from erp_offline_sync.adapters.frappe_store import FrappeStore
-from erp_offline_sync.conflicts import words
+from erp_offline_sync.conflicts import sentences, words
 from erp_offline_sync.conflicts.view import View
-from erp_offline_sync.engine.deciding.presentation import compare
+from erp_offline_sync.engine.deciding.presentation import came_to, compare, decided
 from erp_offline_sync.engine.deciding.resolution import resolutions_of
 from erp_offline_sync.engine.deciding.standing import Standing
 from erp_offline_sync.engine.merge import merge
@@ -109,6 +109,7 @@ def _rows(found):
         times = json.loads(row.pop("times") or "{}")
         row.update(
             title=row.title or row.resource_id,
+            reason=sentences.told(row.reason),
             created_at=times.get("created_at"),
             local_changed_at=times.get("local_changed_at"),
             resolved_at=times.get("resolved_at"),
@@ -177,6 +178,9 @@ def shown(conflict):
     """The whole answer of get_conflict."""
     merged = merged_of(conflict)
     compared = compare(merged)
+    extent = words.extent(compared)
+    if not conflict.pending:
+        compared = decided(compared, came_to(conflict, merged))
     view = View(conflict.resource_type)
     fields = [view.field(each) for each in compared.fields if view.sees(each.key)]
     tables = [view.table(each) for each in compared.tables if view.sees(each.key)]
@@ -184,11 +188,11 @@ def shown(conflict):
     why_not = "" if row.may_decide else _("You may not change this document.")
     if row.may_decide and (beyond := view.beyond_writing(compared)):
         why_not = words.not_yours(beyond)
-    clashes = view.seen_clashes(merged)
+    clashes = view.seen_clashes(merged) if conflict.pending else []
     possible = resolutions_of(conflict.conflict_type) if conflict.pending else []
     return {
         **row,
-        "sentence": f"{row.sentence} {words.extent(compared)}".strip(),
+        "sentence": f"{row.sentence} {extent}".strip(),
         "server_version": conflict.server_version,
         "sides": _sides(conflict, row),
         "docstatus": {
@@ -205,6 +209,7 @@ def shown(conflict):
         "tables": tables,
         "clashes": clashes,
         "clashes_unseen": len(compared.clashes) - len(clashes),
+        "choices": {key: side for key, side in (conflict.choices or {}).items() if view.sees_key(key)},
         "resolutions": [each.value for each in possible],
         "may_decide": row.may_decide and not why_not,
         "why_not": why_not,

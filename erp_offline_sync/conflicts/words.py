@@ -36,16 +36,31 @@ def extent(compared):
     return _("They changed {0} things differently.").format(len(compared.clashes))
 
 
-def decided_by(row):
-    """Who was faster, and how it was decided."""
-    how = {
+def decision(resolution):
+    """What a resolution is called where it was decided; None where it is none."""
+    return {
         "local_wins": _("this site wins"),
         "server_wins": _("the central wins"),
         "merge": _("merged"),
         "manual": _("by hand"),
         "skip": _("left different"),
-    }.get(row.resolution, _("closed"))
-    return _("{0} has decided this already: {1}.").format(row.resolved_by or _("Somebody"), how)
+    }.get(resolution)
+
+
+def decider(by):
+    """A rule or hook, as it stands for who decided; None where it is neither."""
+    kind, _colon, name = (by or "").partition(":")
+    if name and kind == "rule":
+        return _("the rule {0}").format(_(name))
+    if name and kind == "hook":
+        return _("the hook {0}").format(name)
+    return None
+
+
+def decided_by(row):
+    """Who was faster, and how it was decided."""
+    who = decider(row.resolved_by) or row.resolved_by or _("Somebody")
+    return _("{0} has decided this already: {1}.").format(who, decision(row.resolution) or _("closed"))
 
 
 def not_yours(labels):

@@ -17,7 +17,7 @@ import pytest
 APP = Path(__file__).resolve().parents[2] / "erp_offline_sync"
 GERMAN = APP / "translations" / "de.csv"
 SCRIPTS = sorted([*(APP / "public" / "js").rglob("*.js"), *(APP / "erp_offline_sync").rglob("*.js")])
-MODULES = sorted((APP / "conflicts").glob("*.py"))
+MODULES = sorted(path for part in ("conflicts", "receiver") for path in (APP / part).glob("*.py"))
 _CALL = re.compile(
     r"""(?<![\w.])__\(\s*(?P<quote>["'`])(?P<text>(?:\\.|(?!(?P=quote)).)*)(?P=quote)
     (?:\s*,\s*null,\s*"(?P<context>[^"]*)"\s*)?\s*(?P<next>.)""",

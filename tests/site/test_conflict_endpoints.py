@@ -586,6 +586,18 @@ def test_a_decision_is_carried_out_and_the_second_person_is_told_who_was_faster(
     assert (here["category"], here["weight"], here["body"]) == ("B", 2, "c")
     (row,) = ask(clerk, "list_conflicts", filters={"status": "resolved"})["rows"]
     assert (row["name"], row["resolution"], row["may_decide"]) == (conflict, "merge", False)
+    # Both sides' values are kept, and what came of them.
+    seen = ask(clerk, "get_conflict", name=conflict)
+    assert {
+        each["path"]: (each["base"] or None, each["local"], each["server"], each["result"])
+        for each in seen["fields"]
+        if each["state"] != "same"
+    } == {
+        "category": (None, "A", "B", "B"),
+        "weight": (1, 2, 1, 2),
+        "body": ("b", "b", "c", "c"),
+    }
+    assert (seen["clashes"], seen["resolutions"], seen["reason"]) == ([], [], "decided by a person")
 
 
 def test_a_decision_about_what_the_person_did_not_see_is_not_made(branch, central, clashing, clerk):

@@ -41,6 +41,7 @@ def come_to(browser, css):
 
 
 def choose(browser, field, side):
+    come_to(browser, row(field))
     browser.click(f"{row(field)} .osc-{side} input[type=radio]")
 
 
@@ -124,7 +125,6 @@ def test_a_conflict_is_decided_field_by_field_and_both_sites_get_the_result(
     browser.click(".osc-accept")
     said = browser.see(MODAL, "Preview", "This branch's document", "The central's document", "Category")
     assert "50%" not in said
-    desk.wide_picture("conflict-preview")
     press_enter(browser)
     browser.see(".osc-undo-bar", "Undo")
     decided = resolved(branch, conflict)
@@ -175,7 +175,7 @@ def sale_with_rows(branch, central):
     rows_here[0]["qty"] = 7
     branch.save("Shop Sale", sale, items=rows_here)
     branch.sync()
-    (conflict,) = conflicts_of(branch)
+    (conflict,) = conflicts_of(branch, resource_type="Shop Sale")
     return sale, there["name"], conflict["name"]
 
 
@@ -196,6 +196,49 @@ def test_rows_of_a_table_are_aligned_and_chosen_by_row_and_by_cell(branch, centr
     branch.sync()
     for document in (branch.get("Shop Sale", sale), central.get("Shop Sale", there)):
         assert [(each["qty"], each["rate"]) for each in document["items"]] == [(5, 10), (1, 10), (1, 10)]
+
+
+def test_values_read_as_the_form_of_their_document_has_them(branch, central, desk, browser, manual):
+    """Links by their titles, dates and money as this Desk writes them, check boxes in words."""
+    branch.run(show_titles, "Shop Customer", True)
+    try:
+        asha, ravi = (
+            branch.insert({"doctype": "Shop Customer", "customer_name": name})["name"]
+            for name in ("Asha", "Ravi")
+        )
+        branch.insert({"doctype": "Shop Item", "item_code": "MILK"})
+        items = [{"item": "MILK", "qty": 1, "rate": 1234.5}]
+        sale = branch.insert({"doctype": "Shop Sale", "customer": asha, "items": items})["name"]
+        branch.sync()
+        (there,) = central.documents("Shop Sale")
+        central.save("Shop Sale", there["name"], due_date="2030-11-03", print_receipt=0)
+        items = branch.get("Shop Sale", sale)["items"]
+        branch.save("Shop Sale", sale, customer=ravi, items=[{**items[0], "rate": 1300}])
+        branch.sync()
+        (conflict,) = conflicts_of(branch, resource_type="Shop Sale")
+        desk.load()
+        browser.run("frappe.boot.sysdefaults.date_format = 'dd.mm.yyyy'")
+        desk.conflicts(conflict["name"])
+        browser.see(row("customer"), "Customer", f"Asha ({asha})", f"Ravi ({ravi})")
+        for place, words in (
+            (row("due_date"), ("Due Date", "03.11.2030")),
+            (row("print_receipt"), ("Yes", "No")),
+            (".osc-children", ("Rate", "€ 1,234.50", "€ 1,300.00")),
+        ):
+            come_to(browser, place)
+            browser.see(place, *words)
+        desk.picture("conflict-formats")
+    finally:
+        branch.run(show_titles, "Shop Customer", False)
+
+
+def show_titles(doctype, shown):
+    """Runs on a site: links to it read as their title."""
+    import frappe
+    from frappe.custom.doctype.property_setter.property_setter import make_property_setter
+
+    make_property_setter(doctype, None, "show_title_field_in_link", int(shown), "Check", for_doctype=True)
+    frappe.clear_cache(doctype=doctype)
 
 
 def test_cells_of_rows_are_written_by_hand(branch, central, desk, browser, manual):
@@ -281,6 +324,22 @@ def test_a_decision_is_undone_until_it_is_sent(branch, central, desk, browser, m
     browser.see(".osc-list-head", "1–1 of 1")
     wait_until(lambda: branch.get("Sync Conflict", conflict)["resolution_status"] == "pending")
     browser.see(f"{DETAIL} {row('category')}", "choose")
+    browser.see(
+        f"{DETAIL} .osc-reason", "asha@shop.example took back what asha@shop.example decided: this site wins."
+    )
+
+
+def test_what_was_sent_is_not_taken_back_and_the_page_says_why(branch, central, desk, browser, manual):
+    _, conflict = disagree(branch, central)
+    desk.conflicts(conflict)
+    browser.click(".osc-segment", "All local")
+    accept(browser)
+    resolved(branch, conflict)
+    branch.sync()
+    browser.click(".osc-undo-last")
+    browser.see(".osc-undo-bar", "Not undone: What was decided has been sent to the central.")
+    desk.picture("conflict-not-undone")
+    assert branch.get("Sync Conflict", conflict)["resolution_status"] == "resolved"
 
 
 def test_of_two_people_the_second_is_told_what_the_first_did(rig, branch, central, desk, browser, manual):
@@ -299,6 +358,13 @@ def test_of_two_people_the_second_is_told_what_the_first_did(rig, branch, centra
         browser.see(".osc-undo-bar", "Undo")
         press_enter(second.browser)
         second.browser.see(f"{DETAIL} .osc-banner", "decided", SHOPKEEPER[0])
+        # What both had, and what became of it; nothing asks to be chosen any more.
+        assert [result(second.browser, name) for name in ("title", "category", "weight")] == [
+            "two",
+            "C",
+            "3.000",
+        ]
+        assert "choose" not in second.browser.text(DETAIL)
         second.picture("conflict-second")
     finally:
         second.close()
@@ -306,10 +372,11 @@ def test_of_two_people_the_second_is_told_what_the_first_did(rig, branch, centra
     assert (decided["resolution"], decided["resolved_by"]) == ("merge", SHOPKEEPER[0])
 
 
-def test_choices_are_kept_where_the_server_moved_meanwhile(branch, central, desk, browser, manual):
+def test_choices_are_kept_where_the_server_moved_until_it_was_sent(branch, central, desk, browser, manual):
     _, conflict = disagree(branch, central)
     desk.conflicts(conflict)
     choose(browser, "category", "local")
+    choose(browser, "weight", "local")
     (there,) = central.documents("Shop Note")
     central.save("Shop Note", there["name"], title="said there meanwhile")
     accept(browser)
@@ -318,7 +385,32 @@ def test_choices_are_kept_where_the_server_moved_meanwhile(branch, central, desk
     branch.sync()
     again = wait_until(lambda: conflicts_of(branch, resolution_status="pending"))
     desk.conflicts(again[0]["name"])
-    browser.see(DETAIL, "said there meanwhile")
+    browser.see(DETAIL, "The central's document was changed again after asha@shop.example decided.")
+    browser.see(row("title"), "said there meanwhile", "choose")
+    browser.see(".osc-progress", "1 of 2 chosen")
+    assert result(browser, "category") == "C"
+    assert result(browser, "weight") == "2.500"
+    desk.picture("conflict-again")
+
+
+def test_choices_are_kept_where_the_server_moved_while_one_looked_at_it(
+    branch, central, desk, browser, manual
+):
+    _, conflict = disagree(branch, central)
+    desk.conflicts(conflict)
+    choose(browser, "category", "local")
+    server = json.loads(branch.get("Sync Conflict", conflict)["server_data"])
+    server |= {"weight": 7, "modified": "2030-01-01 00:00:00.000000"}
+    moved = {"server_data": json.dumps(server), "server_version": server["modified"]}
+    branch.run(put, "Sync Conflict", conflict, moved)
+    browser.click(".osc-accept")
+    browser.see(MODAL, "Preview", "You will see its new values before anything is decided")
+    desk.picture("conflict-preview-moved")
+    press_enter(browser)
+    browser.see(f"{DETAIL} .osc-banner", "changed at the central meanwhile", "your choices were kept")
+    assert (result(browser, "category"), result(browser, "weight")) == ("C", "7.000")
+    assert branch.get("Sync Conflict", conflict)["resolution_status"] == "pending"
+    desk.picture("conflict-moved")
 
 
 def test_the_list_is_filtered_searched_and_counted(branch, central, desk, browser, manual):
@@ -389,6 +481,84 @@ def test_what_documents_hold_is_text_everywhere(branch, central, desk, browser, 
     desk.close_dialog()
 
 
+def test_what_is_drawn_anew_under_ones_hands_leaves_focus_caret_and_place(
+    branch, central, desk, browser, manual
+):
+    """Somebody else saves the document, or more of it is shown, while a person writes."""
+    note, conflict = disagree(branch, central)
+    desk.conflicts(conflict)
+    browser.click(f"{row('title')} .osc-edit")
+    browser.type(f"{row('title')} .osc-editor", "what both meant")
+    browser.run("document.activeElement.setSelectionRange(5, 9)")
+    before = place(browser)
+    assert before[:4] == ["Result of Title", "what both meant", 5, 9]
+    branch.save("Shop Note", note, body="said meanwhile")
+    ask_again(browser)
+    browser.see(row("body"), "said meanwhile")
+    assert place(browser) == before
+    press(browser, "x", "x")
+    assert place(browser)[:4] == ["Result of Title", "what x meant", 6, 6]
+    press(browser, "Enter", "\r")
+    browser.see(f"{row('title')} .osc-result", "what x meant", "Written by you")
+    assert browser.run("return document.activeElement.matches('.osc-edit')")
+    # And where nothing is written: the choice that has the focus, the item of the list.
+    choose(browser, "category", "server")
+    before = place(browser)
+    branch.save("Shop Note", note, body="and something more")
+    ask_again(browser)
+    browser.see(row("body"), "and something more")
+    assert place(browser) == before
+    assert browser.run("return document.activeElement.checked")
+    browser.run("document.querySelector('.osc-open-item').focus()")
+    ask_again(browser)
+    assert browser.run("return document.activeElement.matches('.osc-open-item')")
+    browser.click(".osc-list-head input")
+    assert browser.run("return document.activeElement.matches('.osc-list-head input:checked')")
+
+
+def test_cells_go_on_being_written_where_their_table_is_drawn_anew(branch, central, desk, browser, manual):
+    sale, _, conflict = sale_with_rows(branch, central)
+    desk.conflicts(conflict)
+    cell = ".osc-children tbody.osc-state-there .osc-line-result td[data-label='Rate']"
+    browser.click(".osc-toggle", "Show 1 equal row")
+    browser.click(cell)
+    browser.type(f"{cell} .osc-editor", "11.5")
+    rows = branch.get("Shop Sale", sale)["items"]
+    rows[2]["qty"] = 9
+    branch.save("Shop Sale", sale, items=rows)
+    ask_again(browser)
+    browser.see(".osc-children", "9.000")
+    assert place(browser)[:2] == ["Row 2, Rate: Result", "11.5"]
+    browser.see(".osc-toggles", "Show all columns")
+    browser.run(
+        "[...document.querySelectorAll('.osc-toggle')].find((e) => e.innerText === 'Show all columns').click()"
+    )
+    browser.see(".osc-toggles", "Show columns that differ")
+    assert place(browser)[:2] == ["Row 2, Rate: Result", "11.5"]
+    browser.click(".osc-toggle", "Show columns that differ")
+    assert browser.run("return document.activeElement.innerText") == "Show all columns"
+    assert browser.run("return document.querySelector(arguments[0]).value", f"{cell} .osc-editor") == "11.5"
+
+
+def place(browser):
+    """Where the person is: what has the focus, what it holds, its caret, and where it stands on the screen."""
+    return browser.run(
+        """
+        const at = document.activeElement;
+        const label = at.ariaLabel || at.closest("[data-path]")?.dataset.path;
+        const top = Math.round(at.getBoundingClientRect().top);
+        return [label, at.value, at.selectionStart, at.selectionEnd, top];
+        """
+    )
+
+
+def ask_again(browser):
+    """As an event makes the page do."""
+    browser.run(
+        "return frappe.pages['sync-conflicts'].conflicts.then((page) => page.refresh(true)).then(() => true)"
+    )
+
+
 def test_everything_is_done_by_keyboard(branch, central, desk, browser, manual):
     first, second = (disagree(branch, central, title)[1] for title in ("first", "second"))
     desk.conflicts()
@@ -424,38 +594,101 @@ def test_everything_is_done_by_keyboard(branch, central, desk, browser, manual):
     assert branch.get("Sync Conflict", second)["resolution_status"] == "pending"
 
 
+def faults_of(rig, browser, *places):
+    """What axe-core finds serious in what these selectors name. https://github.com/dequelabs/axe-core"""
+    if not browser.run("return !!window.axe"):
+        browser.run(Path(rig.facts["axe"]).read_text())
+    return browser.run(
+        """
+        const include = arguments[0].map((css) => [css]);
+        return axe.run({ include }, { resultTypes: ["violations"] }).then(({ violations }) => violations
+            .filter(({ impact }) => ["serious", "critical"].includes(impact))
+            .flatMap(({ id, nodes }) => nodes.map((n) => `${id}: ${n.html.slice(0, 160)} ${n.any.map((a) => a.message)}`)));
+        """,
+        list(places),
+    )
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(rig, branch, central, desk, browser, manual, theme):
-    """On what is ours: the page, its preview, the state in the navbar. https://github.com/dequelabs/axe-core"""
-    _, conflict = disagree(branch, central)
-    desk.conflicts(conflict)
-    desk.theme(theme)
-    browser.run(Path(rig.facts["axe"]).read_text())
+    """In what is ours, in each of its states: the page, its dialogs, the state in the navbar."""
+    found = {}
 
-    def faults(*places):
-        found = browser.run(
-            """
-            const include = arguments[0].map((css) => [css]);
-            return axe.run({ include }, { resultTypes: ["violations"] }).then(({ violations }) => violations
-                .filter(({ impact }) => ["serious", "critical"].includes(impact))
-                .flatMap(({ id, nodes }) => nodes.map((n) => `${id}: ${n.html.slice(0, 160)} ${n.any.map((a) => a.message)}`)));
-            """,
-            list(places),
+    def look(state, *places):
+        if faults := faults_of(rig, browser, *places):
+            found[state] = faults
+
+    def look_at_dialog(state):
+        browser.wait(
+            "return !!document.querySelector('.modal.show') && !document.querySelector('.modal.fade:not(.show)[style*=block]')"
         )
-        return found
+        look(state, f"{MODAL} .osc-dialog")
+        desk.close_dialog()
 
+    def start_with(name=None):
+        desk.conflicts(name)
+        desk.theme(theme)
+
+    start_with()
+    browser.see(".osc-items", "Nothing to decide")
+    look("nothing to decide", PAGE)
+    browser.click(".osc-tab", "Expected")
+    browser.see(".osc-items", "No conflict is to be expected")
+    look("nothing expected", PAGE)
+    browser.click(".osc-tab", "Pending")
+
+    _, conflict = disagree(branch, central)
+    start_with(conflict)
+    browser.see(row("category"), "choose")
     browser.click(".osc-toggles .osc-toggle")
-    assert faults(PAGE, ".offline-sync-indicator") == []
+    look("one conflict", PAGE, INDICATOR)
     choose(browser, "category", "local")
     browser.click(f"{row('title')} .osc-edit")
-    assert faults(DETAIL) == []
+    look("a result is written", DETAIL)
     browser.click(f"{row('title')} .osc-done")
     browser.click(".osc-accept")
     browser.wait("return document.activeElement?.matches('.modal.show .btn-primary')")
-    assert faults(f"{MODAL} .osc-dialog") == []
-    desk.close_dialog()
+    look_at_dialog("preview")
+    press(browser, "?", "?")
+    look_at_dialog("keys")
+    browser.click(".osc-list-head input")
+    look("marked", PAGE)
+    browser.click(".osc-bulk button", "All local")
+    look_at_dialog("preview of several")
     browser.click(".offline-sync-indicator > button")
-    assert faults(".offline-sync-indicator") == []
+    look("the indicator's menu", INDICATOR)
+    browser.run("frappe.realtime.socket.disconnect()")
+    browser.see(".osc-not-live", "Changes do not arrive by themselves now")
+    look("not live", PAGE, ".page-head .indicator-pill")
+    browser.run("frappe.realtime.socket.connect()")
+    browser.see(".page-head .indicator-pill", "Live")
+    branch.call("erp_offline_sync.conflicts.decide", conflict, "server_wins")
+    browser.click(".page-head button", "Refresh")
+    browser.see(f"{DETAIL} .osc-banner", "Already decided")
+    look("decided by somebody else", PAGE)
+    browser.click(".osc-tab", "Decided")
+    browser.see(ITEM, "server wins")
+    look("decided", PAGE)
+
+    _, _, conflict = sale_with_rows(branch, central)
+    start_with(conflict)
+    group = ".osc-children tbody.osc-state-clash"
+    browser.see(group, "choose")
+    look("rows", DETAIL)
+    browser.click(f"{group} .osc-edit")
+    look("cells are written", DETAIL)
+    press(browser, "Escape")
+
+    note, conflict = disagree(branch, central, "a long one")
+    branch.save("Shop Note", note, body="\n".join(f"line {n} {'x' * 200}" for n in range(40)))
+    start_with(conflict)
+    come_to(browser, row("body"))
+    look("a long text", DETAIL)
+    browser.click(f"{row('body')} .osc-more")
+    browser.see(MODAL, "line 39")
+    look("the whole text", f"{MODAL} .modal-body")
+    desk.close_dialog()
+    assert found == {}
 
 
 @pytest.mark.parametrize(

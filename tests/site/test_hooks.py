@@ -1,7 +1,9 @@
 """Conflict hooks that the site keeps by their path: registered over REST, they decide in the run's own process."""
 
 import pytest
+from site_rig.client import wait_until
 from site_rig.world import requests_of, statuses
+from test_conflict_endpoints import ask
 
 HOOKS = "eos_test_app.conflict_hooks"
 
@@ -103,6 +105,39 @@ def test_a_hook_that_kills_its_run_is_not_asked_again(branch, central, keep):
     conflict = the_conflict(branch)
     assert (conflict["resolution_status"], conflict["resolution"]) == ("pending", None)
     assert statuses(branch) == [("create", "Synced"), ("update", "Conflict"), ("create", "Synced")]
+
+
+def test_while_a_hook_hangs_a_person_can_decide_and_the_next_run_sends_it(branch, central, keep, manager):
+    keep("hangs")
+    note, there = both_change(branch, central)
+    run = branch.start_job(trigger="person")
+    try:
+        wait_until(lambda: branch.documents("Sync Conflict"))
+        conflict = the_conflict(branch)["name"]
+        seen = ask(manager, "get_conflict", name=conflict)
+        assert (seen["resolution_status"], seen["reason"], seen["may_decide"]) == ("pending", None, True)
+        assert ask(manager, "decide", name=conflict, resolution="local_wins")["status"] == "decided"
+    finally:
+        run.kill()
+        run.join()
+    assert branch.sync(later=300) == "done"
+    assert the_conflict(branch)["resolved_by"] == "manager@shop.example"
+    for document in (branch.get("Shop Note", note), central.get("Shop Note", there)):
+        assert (document["category"], document["body"]) == ("B", "said here")
+
+
+def test_a_hook_that_came_to_no_end_is_named_as_the_reason(branch, central, keep, manager):
+    keep("hangs")
+    both_change(branch, central)
+    run = branch.start_job(trigger="person")
+    wait_until(lambda: branch.documents("Sync Conflict"))
+    wait_until(lambda: branch.exists("Sync Metadata", "hook_running"))
+    run.kill()
+    run.join()
+    assert branch.sync(later=300) == "done"
+    seen = ask(manager, "get_conflict", name=the_conflict(branch)["name"])
+    assert seen["resolution_status"] == "pending"
+    assert "it did not come to an end the last time" in seen["reason"]
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,14 @@ NO_ANSWERS = {
 def test_no_proper_answer_tells_nothing(branch: Branch, reply: Reply) -> None:
     shown = rehearsed(branch)
     assert shown.next is not None
-    assert foretold(reply, shown.next).verdict is Foretold.UNKNOWN
+    assert foretold(reply, shown.next).verdict is Foretold.UNREACHED
+
+
+def test_of_a_line_that_is_down_nothing_technical_is_told(branch: Branch) -> None:
+    shown = rehearsed(branch)
+    assert shown.next is not None
+    assert foretold(LOST, shown.next).message == ""
+    assert foretold(NO_ANSWERS["refused as a whole"], shown.next).message == "Two sites push."
 
 
 @pytest.mark.parametrize("outcome", sorted(set(PushOutcome) - {"applied", "rejected", "conflict"}))

@@ -34,6 +34,9 @@ class Foretold(str, Enum):
     REFUSED = "refused"
     CONFLICT = "conflict"
     UNKNOWN = "unknown"
+    """It was asked and cannot tell."""
+    UNREACHED = "unreached"
+    """No proper answer came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +84,15 @@ def foretold(reply: Reply, request: Request) -> Foretelling:
     """What the answer to the question says."""
     outcome = classify(reply, Operation.CALL)
     if outcome.verdict is not Verdict.APPLIED:
-        return Foretelling(verdict=Foretold.UNKNOWN, message=outcome.message)
+        # Of a line that is down the class of the error tells people nothing.
+        said = outcome.message if reply.status is not None else ""
+        return Foretelling(verdict=Foretold.UNREACHED, message=said)
     try:
         answer = parse_answer(reply.body.get("message"), [request.key])
     except UnreadableMessage as why:
-        return Foretelling(verdict=Foretold.UNKNOWN, message=str(why))
+        return Foretelling(verdict=Foretold.UNREACHED, message=str(why))
     for result in answer.outcomes:
         verdict = _FORETOLD.get(result.outcome, Foretold.UNKNOWN)
         said = "" if verdict is Foretold.ACCEPTED else outcome_of(result, request.operation).message
         return Foretelling(verdict=verdict, message=said)
-    return Foretelling(verdict=Foretold.UNKNOWN)
+    return Foretelling(verdict=Foretold.UNREACHED)

@@ -48,7 +48,6 @@ __all__ = ["Resolutions", "resolutions_of"]
 
 _LOOKED_AT = 1000
 _MERGES = (Resolution.MERGE, Resolution.MANUAL)
-_MOVED_AGAIN = "The central's document was changed again after"
 _TAKEN_IN = frozenset({Status.PENDING, Status.WAITING, Status.RETRY, Status.NEEDS_ATTENTION})
 
 
@@ -148,7 +147,7 @@ class Resolutions:
             local_changed_at=max(each.last_change for each in line),
             created_at=pending.created_at if pending else self._store.now(),
             choices=former.choices if former else None,
-            reason=f"{_MOVED_AGAIN} {former.resolved_by} decided" if former and by_person else None,
+            reason=_moved_again(former) if former and by_person else None,
         )
 
     def _schema(self, doctype: str | None) -> Schema | None:
@@ -917,8 +916,12 @@ def _not_known(conflict: Conflict) -> NotAllowed:
 
 def _decided_already(conflict: Conflict) -> str:
     how = conflict.resolution.value if conflict.resolution else "closed"
-    when = f" at {conflict.resolved_at:%Y-%m-%d %H:%M} UTC" if conflict.resolved_at else ""
-    return f"{conflict.resolved_by} already decided this conflict{when}: {how}."
+    when = f"{conflict.resolved_at:%Y-%m-%d %H:%M}" if conflict.resolved_at else "?"
+    return f"{conflict.resolved_by} already decided this conflict at {when} UTC: {how}."
+
+
+def _moved_again(former: Conflict) -> str:
+    return f"The central's document was changed again after {former.resolved_by} decided"
 
 
 _CarryOut = Callable[[Resolutions, Conflict], None]

@@ -2,6 +2,7 @@
 //
 // A draft is { mode, choices, values }. "local_wins" and "server_wins" take one side as a whole; "merge" takes what
 // one side alone changed and leaves what clashes to `choices`; `values` are written by the person and come before all.
+// Of a conflict that is decided the mode is "decided", and the results are the server's; `apart` where there are none.
 
 // The server names what can be chosen by a path: a field, a row, a cell of a row, the order of a table's rows, and
 // "*" for the document as a whole.
@@ -13,8 +14,15 @@ const is_within = (path, row) => path.startsWith(`${row}.`);
 export const is_clash = (conflict, path) =>
 	conflict.clashes.includes(path) || conflict.clashes.includes(WHOLE);
 
-export function begin({ resolutions }) {
-	return { mode: resolutions.includes("merge") ? "merge" : "", choices: {}, values: {} };
+// With what was chosen before the central's document moved again.
+export function begin(conflict) {
+	const { resolutions, resolution_status, resolution } = conflict;
+	if (resolution_status !== "pending")
+		return { ...take_all("decided"), apart: resolution === "skip" };
+	if (!resolutions.includes("merge")) return take_all("");
+	const there = paths_of(conflict);
+	const choices = pick(conflict.choices || {}, (path) => there.has(path));
+	return { mode: "merge", choices, values: {} };
 }
 
 // The conflict's clashes, and what else may be chosen, each under the path that the server knows it by. What is
@@ -87,8 +95,8 @@ export function unwrite(draft, path) {
 	return { ...draft, values: without(draft.values, (each) => each === path) };
 }
 
-const without = (values, gone) =>
-	Object.fromEntries(Object.entries(values).filter(([path]) => !gone(path)));
+const pick = (from, has) => Object.fromEntries(Object.entries(from).filter(([path]) => has(path)));
+const without = (values, gone) => pick(values, (path) => !gone(path));
 
 // A side taken as a whole, said choice by choice, so that one of them can differ.
 function as_merge(draft, conflict) {
@@ -103,6 +111,7 @@ function as_merge(draft, conflict) {
 
 // { value }, with `side` where one was taken, `written` where the person wrote it, `open` where nobody chose yet.
 export function field_result(draft, field, clash) {
+	if (draft.mode === "decided") return { value: field.result, open: draft.apart };
 	if (field.path in draft.values) return { value: draft.values[field.path], written: true };
 	const side = side_of(draft, { path: field.path, clash });
 	if (side) return { value: field[side], side };
@@ -112,6 +121,8 @@ export function field_result(draft, field, clash) {
 // The row that comes out: null where it is removed; `open` names the columns that nobody chose yet, or "" for the
 // row as a whole; `written` those that the person wrote.
 export function row_result(draft, conflict, row) {
+	if (draft.mode === "decided")
+		return { value: row.result, open: draft.apart ? [""] : [], written: [] };
 	const clash = is_clash(conflict, row.path);
 	const side = side_of(draft, { path: row.path, clash });
 	const whole = side ? row[side] : clash ? null : row.result;
@@ -162,10 +173,9 @@ export function keep(draft, conflict) {
 		for (const row of table.rows.filter((each) => row_result(draft, conflict, each).value))
 			table.columns.forEach(({ fieldname }) => writable.add(cell_path(row, fieldname)));
 	}
-	const pick = (from, has) =>
-		Object.fromEntries(Object.entries(from).filter(([path]) => has(path)));
+	const fresh = begin(conflict);
 	const possible = !draft.mode || conflict.resolutions.includes(draft.mode);
-	if (!possible) return begin(conflict);
+	if (!possible || fresh.mode === "decided") return fresh;
 	return {
 		mode: draft.mode,
 		choices: pick(draft.choices, (path) => there.has(path)),
@@ -173,11 +183,5 @@ export function keep(draft, conflict) {
 	};
 }
 
-export function touched(draft, conflict) {
-	const fresh = begin(conflict);
-	return (
-		draft.mode !== fresh.mode ||
-		Object.keys(draft.choices).length > 0 ||
-		Object.keys(draft.values).length > 0
-	);
-}
+export const touched = (draft, conflict) =>
+	JSON.stringify(draft) !== JSON.stringify(begin(conflict));

@@ -5,28 +5,11 @@ import { ask_decision } from "./dialogs";
 import { button, fill, h, icon, pill } from "./dom";
 import { fields_table } from "./fields";
 import { ago, person } from "./format";
+import { keeping_place } from "./place";
 import { new_group, radio } from "./radio";
 import { remote } from "./remote";
 import { rows_section } from "./rows";
-import { resolution_said } from "./states";
-
-const MODES = {
-	merge: {
-		said: () => __("Merged"),
-		told: () => __("Takes what one side alone changed; you choose the rest."),
-	},
-	local_wins: {
-		said: () => __("All local"),
-		told: () => __("What was changed here goes to the central; its other changes come here."),
-	},
-	server_wins: {
-		said: () => __("All server"),
-		told: () =>
-			__(
-				"This branch's document gets the central's values. What was changed here is given up."
-			),
-	},
-};
+import { CHOICES, MODES, resolution_said } from "./states";
 
 // `told`: { decided(row), undo(name), back(), say(words), step(by) }.
 export class ConflictDetail {
@@ -35,6 +18,7 @@ export class ConflictDetail {
 		this.told = told;
 		this.drafts = new Map(); // what was chosen of conflicts that were left undecided
 		this.conflict = null;
+		this.opened = new Set(); // what of it is shown that is hidden at first
 		this.asked = 0;
 		this.show_nothing();
 	}
@@ -65,6 +49,7 @@ export class ConflictDetail {
 			.then((conflict) => {
 				if (mine !== this.asked) return;
 				this.notice = null;
+				this.opened.clear();
 				this.show(conflict, this.drafts.get(name));
 				this.to_top();
 			})
@@ -84,9 +69,17 @@ export class ConflictDetail {
 			if (conflict.resolution_status === "pending" && now.resolution_status !== "pending") {
 				this.notice = already(now);
 			} else if (conflict.server_version !== now.server_version) this.notice = moved();
-			this.show(now, this.draft);
+			this.redraw(now, this.draft);
 			if (this.notice) this.told.say(this.notice.words);
 		});
+	}
+
+	redraw(conflict, draft) {
+		keeping_place(
+			this.host,
+			() => this.show(conflict, draft),
+			() => this.complete()
+		);
 	}
 
 	keep_draft() {
@@ -117,6 +110,8 @@ export class ConflictDetail {
 			take: (path, side) => this.use(choices.take(this.draft, conflict, path, side)),
 			write: (path, value) => this.use(choices.write(this.draft, conflict, path, value)),
 			unwrite: (path) => this.use(choices.unwrite(this.draft, path)),
+			opened: this.opened,
+			turn: (what) => this.opened.delete(what) || this.opened.add(what),
 		};
 		const differing = conflict.fields.filter((field) => field.state !== "same");
 		const equal = conflict.fields.filter((field) => field.state === "same");
@@ -235,8 +230,7 @@ export class ConflictDetail {
 					{ class: "osc-banner osc-info" },
 					__("The document is gone at the central.")
 				),
-			conflict.reason &&
-				h("p", { class: "osc-reason text-muted", dir: "auto" }, sentence(conflict.reason)),
+			h("p", { class: "osc-reason text-muted", dir: "auto" }, this.reason()),
 			h(
 				"div",
 				{ class: "osc-cards" },
@@ -246,12 +240,21 @@ export class ConflictDetail {
 		];
 	}
 
+	// A hook that hangs keeps nobody from deciding.
+	reason() {
+		const { reason, resolution_status } = this.conflict;
+		if (reason) return sentence(reason);
+		return resolution_status === "pending"
+			? __(
+					"The rules and hooks of this site have not answered yet. It can be decided all the same."
+			  )
+			: "";
+	}
+
 	modes() {
 		const group = new_group();
 		this.mode_radios = {};
-		const possible = Object.keys(MODES).filter((mode) =>
-			this.conflict.resolutions.includes(mode)
-		);
+		const possible = MODES.filter((mode) => this.conflict.resolutions.includes(mode));
 		this.mode_told = h("span", { class: "osc-mode-told text-muted" });
 		return h(
 			"fieldset",
@@ -269,7 +272,7 @@ export class ConflictDetail {
 						"label",
 						{ class: "osc-segment" },
 						made,
-						h("span", null, MODES[mode].said())
+						h("span", null, CHOICES[mode].said())
 					);
 				})
 			),
@@ -329,7 +332,6 @@ export class ConflictDetail {
 		const update = () => {
 			const chosen = choices.side_of(this.draft, { path, clash: true });
 			radios.forEach((made) => (made.checked = made.value === chosen));
-			element.classList.toggle("osc-open", !chosen && this.draft.mode === "merge");
 		};
 		return { element, update };
 	}
@@ -337,7 +339,6 @@ export class ConflictDetail {
 	// Built when it is opened: there may be hundreds.
 	equal(fields) {
 		const host = h("div", {
-			hidden: true,
 			class: "osc-scroll",
 			tabindex: "0",
 			role: "group",
@@ -347,24 +348,25 @@ export class ConflictDetail {
 			fields.length === 1
 				? __("Show 1 equal field")
 				: __("Show {0} equal fields", [fields.length]);
-		const turn = button(
-			show,
-			"btn-link osc-toggle",
-			() => {
-				if (host.hidden && !host.childElementCount) {
-					const made = fields_table(this.view, fields, {
-						caption: __("Equal fields"),
-						plain: true,
-					});
-					this.parts.push(made);
-					host.appendChild(made.element);
-				}
-				host.hidden = !host.hidden;
-				turn.textContent = host.hidden ? show : __("Hide equal fields");
-				turn.setAttribute("aria-expanded", String(!host.hidden));
-			},
-			{ "aria-expanded": "false" }
-		);
+		const draw = () => {
+			const opened = this.opened.has("equal");
+			if (opened && !host.childElementCount) {
+				const made = fields_table(this.view, fields, {
+					caption: __("Equal fields"),
+					plain: true,
+				});
+				this.parts.push(made);
+				host.appendChild(made.element);
+			}
+			host.hidden = !opened;
+			turn.textContent = opened ? __("Hide equal fields") : show;
+			turn.setAttribute("aria-expanded", String(opened));
+		};
+		const turn = button(show, "btn-link osc-toggle", () => {
+			this.view.turn("equal");
+			draw();
+		});
+		draw();
 		return h("div", { class: "osc-toggles" }, turn, host);
 	}
 
@@ -383,9 +385,7 @@ export class ConflictDetail {
 					__("Skip"),
 					"btn-default osc-skip",
 					() => this.preview({ resolution: "skip", choices: null, values: null }),
-					{
-						title: __("Nothing is written on either side; they stay different."),
-					}
+					{ title: CHOICES.skip.told() }
 				),
 			this.accept_button
 		);
@@ -426,7 +426,7 @@ export class ConflictDetail {
 			made.checked = mode === draft.mode;
 		if (!this.accept_button) return;
 		this.mode_told.textContent = draft.mode
-			? MODES[draft.mode].told()
+			? CHOICES[draft.mode].told()
 			: __("Choose what is taken.");
 		const left = choices.missing(draft, conflict).length;
 		this.accept_button.disabled = !choices.decision(draft, conflict);
@@ -496,7 +496,7 @@ export class ConflictDetail {
 			if (answer.status === "refused") return this.draw_notice();
 			return remote
 				.get(conflict.name)
-				.then((now) => this.name === conflict.name && this.show(now, draft));
+				.then((now) => this.name === conflict.name && this.redraw(now, draft));
 		});
 	}
 
@@ -574,7 +574,11 @@ export class ConflictDetail {
 
 function sentence(reason) {
 	const said = offline_sync.text.with_times(reason).replace(/\.$/, "");
-	return `${said.charAt(0).toUpperCase()}${said.slice(1)}.`;
+	// A name or an address at its beginning stays as it is.
+	const first = /^\p{Ll}+(?![\p{L}\d.@_-])/u.test(said)
+		? said.charAt(0).toUpperCase()
+		: said.charAt(0);
+	return `${first}${said.slice(1)}.`;
 }
 
 // An instant in the person's zone; the central's wall clock, which says no zone, as it is.
@@ -585,12 +589,10 @@ function when(at) {
 		: __("{0} by its clock", [at.split(".")[0]]);
 }
 
-function what_is_done({ resolution }) {
-	if (resolution === "skip")
-		return __("Nothing is written on either side; they stay different.");
-	if (resolution in MODES && resolution !== "merge") return MODES[resolution].told();
-	return __("Both sides get the result.");
-}
+const what_is_done = ({ resolution }) =>
+	["merge", "manual"].includes(resolution)
+		? __("Both sides get the result.")
+		: CHOICES[resolution].told();
 
 const same = (before, now) =>
 	before.resolution_status === now.resolution_status &&

@@ -43,37 +43,64 @@ export function ask_decision({ preview, what, conflict, accept }) {
 				)
 			),
 		problems(preview.problems),
+		central_says(preview.central),
 		changes(__("This branch's document"), preview.here, conflict),
 		changes(__("The central's document"), preview.there, conflict),
-		central_says(preview.central),
-		h("p", { class: "text-muted" }, __("It can be undone until it is sent.")),
+		h("p", { class: "text-muted" }, can_be_undone()),
 	];
 	const refused = preview.problems?.length || preview.central?.verdict === "refused";
-	const label = refused ? __("Accept Anyway") : __("Accept");
+	const label = preview.server_moved
+		? __("Show the New Values")
+		: refused
+		? __("Accept Anyway")
+		: __("Accept");
 	return dialog({ title: __("Preview"), content, accept: label, act: accept });
 }
 
-// What the central would answer, in one sentence; where it was not asked, that it was not.
-function central_says(central) {
-	if (!central?.asked)
-		return h(
-			"p",
-			{ class: "text-muted osc-central" },
-			__("Checked by this branch's own rules. The central is asked when it is sent.")
-		);
-	const { message, verdict } = central;
-	const say = {
-		accepted: () => __("The central was asked: it would accept this."),
-		refused: () => __("The central was asked: it would refuse this. {0}", [message]),
-		conflict: () =>
+const can_be_undone = () => __("It can be undone until it is sent.");
+
+const FORETOLD = {
+	accepted: {
+		said: () => __("The central was asked: it would accept this."),
+		look: "osc-banner osc-info",
+	},
+	refused: {
+		said: () => __("The central was asked: it would refuse this, with these words:"),
+		look: "osc-banner osc-bad",
+	},
+	conflict: {
+		said: () =>
 			__(
-				"The central was asked: it would be a conflict again, as the document is another there now."
+				"The central was asked: the document was changed there again. This would come back as a conflict, with your choices kept."
 			),
-		unknown: () => __("The central was asked, and cannot tell beforehand. {0}", [message]),
-	}[verdict];
-	const look =
-		{ accepted: "text-muted", unknown: "text-muted" }[verdict] || "osc-banner osc-bad";
-	return h("p", { class: `${look} osc-central` }, say().trim());
+		look: "osc-banner osc-warn",
+	},
+	unknown: {
+		said: () => __("The central was asked, but cannot tell beforehand."),
+		look: "osc-banner osc-plain",
+	},
+	unreached: {
+		said: () => __("The central cannot be asked now. It is asked when this is sent."),
+		look: "osc-banner osc-plain",
+	},
+	not_asked: {
+		said: () =>
+			__("Checked by this branch's own rules. The central is asked when it is sent."),
+		look: "text-muted",
+	},
+};
+
+// What the central would answer: one sentence of ours, and its own words as they came.
+function central_says(central) {
+	const { said, look } = FORETOLD[central?.asked ? central.verdict : "not_asked"];
+	const words =
+		central?.message &&
+		h(
+			"blockquote",
+			{ class: "osc-central-words", dir: "auto", tabindex: "0" },
+			central.message
+		);
+	return h("div", { class: `${look} osc-central` }, h("span", null, said()), words);
 }
 
 function problems(found) {
@@ -107,7 +134,7 @@ function changes(title, rows, conflict) {
 			{ class: "osc-scroll" },
 			h(
 				"table",
-				{ class: "osc-table" },
+				{ class: "osc-table osc-changes" },
 				h(
 					"thead",
 					null,
@@ -139,11 +166,11 @@ function changes(title, rows, conflict) {
 }
 
 // Several at once: what would become of each, and then what became of it.
-export function ask_many({ answer, titles, what, accept }) {
+export function ask_many({ answer, titles, what, told, accept }) {
 	const results = answer.results || [];
 	const possible = results.filter((each) => each.ok).length;
 	const content = [
-		h("p", { class: "osc-what" }, what),
+		h("p", { class: "osc-what" }, what, " ", told),
 		possible < results.length &&
 			h(
 				"p",
@@ -154,6 +181,7 @@ export function ask_many({ answer, titles, what, accept }) {
 				])
 			),
 		outcomes(results, titles, __("would be decided")),
+		h("p", { class: "text-muted" }, FORETOLD.not_asked.said(), " ", can_be_undone()),
 	];
 	return dialog({
 		title: __("Preview"),

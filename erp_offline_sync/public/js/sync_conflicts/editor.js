@@ -1,13 +1,36 @@
 // The field in which a person writes a result: the browser's own inputs, so that nothing of it is read as HTML.
 
-import { h } from "./dom";
+import { button, h } from "./dom";
 import { is_empty, is_long, is_number, one_spelling } from "./format";
 
 const KINDS = { Date: "date", Datetime: "datetime-local", Time: "time" };
 let lists = 0;
 
+// Answers { element, input }: what goes onto the page, and in it what has the focus; `path` is what it writes, and
 // `written(value)` is called with each value that the person writes.
-export function editor(field, value, label, written) {
+export function editor(field, value, { path, label, written }) {
+	const element = made(field, value, label, written);
+	const input = element.matches("input, select, textarea")
+		? element
+		: element.querySelector("input");
+	input.dataset.writes = path;
+	return { element, input };
+}
+
+// A line break belongs to a text of several lines.
+export const ends_writing = ({ key, target }) =>
+	key === "Escape" || (key === "Enter" && target.tagName !== "TEXTAREA");
+
+export const written_note = (take_back) =>
+	h(
+		"span",
+		{ class: "osc-note" },
+		__("Written by you."),
+		" ",
+		button(__("Take back"), "btn-link", take_back)
+	);
+
+function made(field, value, label, written) {
 	const given = { class: "form-control input-sm osc-editor", "aria-label": label, dir: "auto" };
 	const { fieldtype } = field;
 	if (fieldtype === "Check") {

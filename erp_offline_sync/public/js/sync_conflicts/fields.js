@@ -2,15 +2,14 @@
 
 import { field_result, is_clash } from "./choices";
 import { button, fill, h, icon } from "./dom";
-import { editor } from "./editor";
+import { editor, ends_writing, written_note } from "./editor";
 import { said, said_apart } from "./format";
 import { bit_by_bit } from "./lazy";
 import { line_diff } from "./lines";
 import { new_group, radio } from "./radio";
-import { SIDE_LABELS, state_pill } from "./states";
+import { lacks_said, SIDE_LABELS, SIDES, state_pill } from "./states";
 import { value } from "./value";
 
-const SIDES = ["base", "local", "server"];
 const AT_FIRST = 60; // more than a screen shows
 
 // `view`: { conflict, draft, may_choose, may_write, take(path, side), write(path, value), unwrite(path) }.
@@ -91,8 +90,9 @@ function field_row(view, field, id, prefix, plain) {
 			"data-label": SIDE_LABELS[side](),
 		});
 		if (!choosable) return fill(cell, shown);
+		shown.id = `${id}-${side}`;
 		radios[side] = radio(`${id}-side`, side, {
-			labelledby: `${id} ${prefix}-${side}`,
+			labelledby: `${id} ${prefix}-${side} ${shown.id}`,
 			chosen: (chosen) => view.take(field.path, chosen),
 		});
 		cell.addEventListener("click", (event) => {
@@ -130,7 +130,6 @@ function field_row(view, field, id, prefix, plain) {
 		if (as_drawn && !redraw) return;
 		last = { outcome, side, written, open };
 		for (const [of, each] of Object.entries(radios)) each.checked = side === of && !written;
-		row.classList.toggle("osc-open", Boolean(open));
 		cells[1].classList.toggle("osc-taken", side === "local" && !written);
 		cells[2].classList.toggle("osc-taken", side === "server" && !written);
 		if (writing) return;
@@ -142,7 +141,7 @@ function field_row(view, field, id, prefix, plain) {
 				"div",
 				{ class: "osc-outcome" },
 				open
-					? h("span", { class: "osc-todo" }, __("choose"))
+					? h("span", { class: "osc-todo" }, lacks_said(view.draft))
 					: value(result_words(outcome, field, words, view), { label, lines }),
 				may_write &&
 					button(icon("edit"), "osc-edit", start, {
@@ -151,46 +150,32 @@ function field_row(view, field, id, prefix, plain) {
 					})
 			),
 			written &&
-				h(
-					"span",
-					{ class: "osc-note" },
-					__("Written by you."),
-					" ",
-					button(__("Take back"), "btn-link", () => {
-						view.unwrite(field.path);
-						result.querySelector(".osc-edit")?.focus();
-					})
-				)
+				written_note(() => {
+					view.unwrite(field.path);
+					result.querySelector(".osc-edit")?.focus();
+				})
 		);
 	};
 	const start = () => {
 		const { value: outcome } = field_result(view.draft, field, clash);
 		writing = true;
-		const input = editor(
-			field,
-			outcome ?? field.local,
-			__("Result of {0}", [label]),
-			(written) => view.write(field.path, written)
-		);
+		const { element, input } = editor(field, outcome ?? field.local, {
+			path: field.path,
+			label: __("Result of {0}", [label]),
+			written: (value) => view.write(field.path, value),
+		});
 		const done = () => {
 			writing = false;
 			shown_result(true);
 			result.querySelector(".osc-edit")?.focus();
 		};
-		fill(result, input, button(__("Done"), "btn-default osc-done", done));
-		const focus = input.matches("input, select, textarea")
-			? input
-			: input.querySelector("input");
-		focus.focus();
+		fill(result, element, button(__("Done"), "btn-default osc-done", done));
+		input.focus();
 		result.onkeydown = (event) => {
-			if (
-				event.key === "Escape" ||
-				(event.key === "Enter" && focus.tagName !== "TEXTAREA")
-			) {
-				event.preventDefault();
-				event.stopPropagation();
-				done();
-			}
+			if (event.target !== input || !ends_writing(event)) return;
+			event.preventDefault();
+			event.stopPropagation();
+			done();
 		};
 	};
 	if (view.may_write && field.editable && !plain) row.osc_write = start;

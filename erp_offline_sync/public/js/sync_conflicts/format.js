@@ -100,8 +100,11 @@ export const one_spelling = (time) =>
 		.replace(/(\.\d*?)0+$/, "$1")
 		.replace(/\.$/, "");
 
+// Who changed or decided something: a person, or a rule or hook of this site.
 export function person(user) {
 	if (!user) return __("somebody");
+	const [, kind, name] = /^(rule|hook):(.+)$/s.exec(user) || [];
+	if (kind) return kind === "rule" ? __("the rule {0}", [__(name)]) : __("the hook {0}", [name]);
 	const known = frappe.boot.user_info?.[user]?.fullname;
 	return known && known !== user ? `${known} (${user})` : user;
 }

@@ -3,8 +3,9 @@
 import { begin, change, narrowed, query, span, AGES, AT_ONCE, PAGE, TYPES } from "./filters";
 import { button, fill, h, later, pill } from "./dom";
 import { ago, person } from "./format";
-import { resolution_said } from "./states";
+import { keeping_place } from "./place";
 import { remote } from "./remote";
+import { resolution_said } from "./states";
 
 const TABS = {
 	pending: () => __("Pending"),
@@ -29,6 +30,7 @@ export class ConflictList {
 	}
 
 	make(host) {
+		this.host = host;
 		this.tabs = h("div", {
 			class: "osc-tabs",
 			role: "group",
@@ -79,7 +81,6 @@ export class ConflictList {
 			"aria-label": __("Marked conflicts"),
 		});
 		this.items = h("ul", { class: "osc-items", "aria-label": __("Conflicts") });
-		this.foot = h("div", { class: "osc-list-foot" });
 		this.filter_bar = h(
 			"div",
 			{ class: "osc-filters" },
@@ -97,8 +98,7 @@ export class ConflictList {
 			this.filter_bar,
 			this.bulk,
 			this.head,
-			this.items,
-			this.foot
+			this.items
 		);
 		this.draw_frame();
 	}
@@ -131,7 +131,7 @@ export class ConflictList {
 		this.who.value = filters.changed_by;
 		this.type.value = filters.conflict_type;
 		this.age.value = filters.older_than_days;
-		this.draw_frame();
+		keeping_place(this.host, () => this.draw_frame());
 		return this.refresh();
 	}
 
@@ -172,8 +172,10 @@ export class ConflictList {
 			this.proposals,
 			[...this.people].sort().map((user) => h("option", { value: user }))
 		);
-		this.draw_frame();
-		this.draw_items();
+		keeping_place(this.host, () => {
+			this.draw_frame();
+			this.draw_items();
+		});
 		return undefined;
 	}
 
@@ -383,7 +385,7 @@ export class ConflictList {
 			const box = item.querySelector("input[type=checkbox]");
 			if (box) box.checked = this.marked.has(item.dataset.name);
 		}
-		this.draw_head();
+		keeping_place(this.host, () => this.draw_head());
 	}
 
 	toggle_mark(name) {

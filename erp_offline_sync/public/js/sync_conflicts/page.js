@@ -7,7 +7,7 @@ import { from_route } from "./filters";
 import { action } from "./keys";
 import { ConflictList } from "./list";
 import { remote } from "./remote";
-import { resolution_said } from "./states";
+import { CHOICES, resolution_said } from "./states";
 
 const ROUTE = "sync-conflicts";
 const POLL = 20000; // ms, only while nothing arrives by itself
@@ -177,15 +177,18 @@ export class ConflictsPage {
 		}
 	}
 
-	show_undo(names, words) {
+	// With no name it says why there is nothing to undo; without words it goes.
+	show_undo(names, words = "") {
 		this.undoable = names;
+		this.undo_bar.classList.toggle("osc-warn", !names.length);
 		fill(
 			this.undo_bar,
-			names.length > 0 && [
+			words && [
 				h("span", { dir: "auto" }, words),
-				button(__("Undo"), "btn-default btn-xs osc-undo-last", () =>
-					this.undo(this.undoable)
-				),
+				names.length > 0 &&
+					button(__("Undo"), "btn-default btn-xs osc-undo-last", () =>
+						this.undo(this.undoable)
+					),
 				button("×", "btn-link btn-xs", () => this.show_undo([]), {
 					"aria-label": __("Close"),
 				}),
@@ -200,9 +203,9 @@ export class ConflictsPage {
 			if (answer.status !== "undone") refused.push(answer.message);
 			this.detail.forget(name);
 		}
-		this.show_undo([]);
-		this.say(refused[0] || __("Undone."));
-		if (refused.length) fill(this.undo_bar, h("span", { dir: "auto" }, refused.join(" ")));
+		const why = [...new Set(refused)].join(" ");
+		this.show_undo([], why && __("Not undone: {0}", [why]));
+		this.say(why || __("Undone."));
 		await this.list.refresh();
 		const [name] = names;
 		if (name === this.detail.name) await this.detail.refresh();
@@ -211,20 +214,16 @@ export class ConflictsPage {
 
 	many(names, resolution, marked) {
 		const titles = new Map(marked);
-		const said = {
-			local_wins: __("All local"),
-			server_wins: __("All server"),
-			merge: __("Merge"),
-			skip: __("Skip"),
-		}[resolution];
+		const { said, told } = CHOICES[resolution];
 		return remote.preview_many(names, resolution).then((answer) => {
 			ask_many({
 				answer,
 				titles,
 				what:
 					names.length === 1
-						? __("{0} for 1 conflict.", [said])
-						: __("{0} for {1} conflicts.", [said, names.length]),
+						? __("{0} for 1 conflict.", [said()])
+						: __("{0} for {1} conflicts.", [said(), names.length]),
+				told: told(),
 				accept: async (possible) => {
 					const done = await remote.decide_many(possible, resolution);
 					const decided = done.results
@@ -232,10 +231,11 @@ export class ConflictsPage {
 						.map((each) => each.name);
 					decided.forEach((name) => this.list.marked.delete(name));
 					this.list.draw_head();
-					this.show_undo(
-						decided,
-						__("{0} decided: {1}.", [decided.length, resolution_said(resolution)])
-					);
+					const words = __("{0} decided: {1}.", [
+						decided.length,
+						resolution_said(resolution),
+					]);
+					this.show_undo(decided, decided.length ? words : "");
 					await this.list.refresh();
 					if (decided.includes(this.detail.name)) await this.detail.refresh();
 					if (decided.length < possible.length) tell_many({ answer: done, titles });

@@ -3,16 +3,17 @@
 
 import { cell_path, is_clash, row_result, side_of } from "./choices";
 import { button, fill, h, icon } from "./dom";
-import { editor } from "./editor";
+import { editor, ends_writing, written_note } from "./editor";
 import { is_empty, said, said_apart } from "./format";
 import { bit_by_bit } from "./lazy";
+import { keeping_place } from "./place";
 import { new_group, radio } from "./radio";
-import { SIDE_LABELS, state_pill } from "./states";
+import { lacks_said, SIDE_LABELS, SIDES, state_pill } from "./states";
 import { value } from "./value";
 
-const SIDES = ["base", "local", "server"];
 const KNOWN_BY = 3; // columns that are shown anyway, to know a row by
 const AT_FIRST = 20; // more than a screen shows
+const LABEL = 140; // characters of a value that are read aloud with its choice
 
 // `view` and the answer as for fields_table.
 export function rows_section(view, table) {
@@ -23,10 +24,11 @@ export function rows_section(view, table) {
 	host.setAttribute("aria-labelledby", heading.id);
 	let drawn = [];
 	let drawing = null;
-	let all_columns = false;
-	let all_rows = false;
+	const opened = (of) => view.opened.has(`${table.path}:${of}`);
 
 	const draw = () => {
+		const all_columns = opened("columns");
+		const all_rows = opened("rows");
 		const columns = table.columns.filter(
 			(column, index) =>
 				all_columns ||
@@ -78,20 +80,16 @@ export function rows_section(view, table) {
 				toggle(
 					"columns",
 					columns.length < table.columns.length || all_columns,
-					all_columns,
 					__("Show all columns"),
-					__("Show columns that differ"),
-					() => (all_columns = !all_columns)
+					__("Show columns that differ")
 				),
 				toggle(
 					"rows",
 					equal.length,
-					all_rows,
 					equal.length === 1
 						? __("Show 1 equal row")
 						: __("Show {0} equal rows", [equal.length]),
-					__("Hide equal rows"),
-					() => (all_rows = !all_rows)
+					__("Hide equal rows")
 				)
 			)
 		);
@@ -102,17 +100,16 @@ export function rows_section(view, table) {
 		};
 		drawing = bit_by_bit(rows, draw_row, AT_FIRST);
 	};
-	const toggle = (of, wanted, on, show, hide, turn) =>
+	const toggle = (of, wanted, show, hide) =>
 		wanted &&
 		button(
-			on ? hide : show,
-			"btn-link osc-toggle",
+			opened(of) ? hide : show,
+			`btn-link osc-toggle osc-toggle-${of}`,
 			() => {
-				turn();
-				draw();
-				host.querySelector(`[data-toggles=${of}]`)?.focus();
+				view.turn(`${table.path}:${of}`);
+				keeping_place(host, draw, () => drawing.complete());
 			},
-			{ "aria-expanded": String(Boolean(on)), "data-toggles": of }
+			{ "aria-expanded": String(opened(of)) }
 		);
 
 	draw();
@@ -136,7 +133,7 @@ function differs(row, name) {
 
 function row_group(view, table, row, columns) {
 	const { conflict } = view;
-	const clash = is_clash(conflict, row.path) || row.clashes.length > 0;
+	const clash = row.state === "clash" || is_clash(conflict, row.path) || row.clashes.length > 0;
 	// A table whose rows cannot be told apart is chosen as one.
 	const choosable = view.may_choose && !table.whole && !["same", "both"].includes(row.state);
 	const number = table.rows.indexOf(row) + 1;
@@ -245,7 +242,7 @@ function row_group(view, table, row, columns) {
 			label: __("Row {0}, {1}: {2}", [
 				number,
 				column.label || column.fieldname,
-				SIDE_LABELS[side](),
+				`${SIDE_LABELS[side]()}, ${mine.slice(0, LABEL) || __("empty", null, "Value")}`,
 			]),
 			chosen: (chosen) => view.take(path, chosen),
 		});
@@ -274,32 +271,21 @@ function row_group(view, table, row, columns) {
 			each.radio.checked = taken;
 			each.place.classList.toggle("osc-taken", taken);
 		}
-		group.classList.toggle("osc-open", open.length > 0);
-		const gone = !outcome && !open.length;
-		group.classList.toggle("osc-removed", gone);
 		if (edit) edit.hidden = writing || !outcome;
 		if (writing) return;
 		for (const column of columns) {
 			const place = result_cells.get(column.fieldname);
 			if (open.includes("") || open.includes(column.fieldname)) {
-				fill(place, h("span", { class: "osc-todo" }, __("choose")));
+				fill(place, h("span", { class: "osc-todo" }, lacks_said(view.draft)));
 			} else draw_result(place, column, outcome);
-			if (written.includes(column.fieldname)) place.appendChild(written_note(column));
+			if (written.includes(column.fieldname))
+				place.appendChild(written_note(() => take_back(column)));
 		}
 	};
 
-	function written_note(column) {
-		const take_back = () => {
-			view.unwrite(cell_path(row, column.fieldname));
-			if (edit) edit.focus();
-		};
-		return h(
-			"span",
-			{ class: "osc-note" },
-			__("Written by you."),
-			" ",
-			button(__("Take back"), "btn-link", take_back)
-		);
+	function take_back(column) {
+		view.unwrite(cell_path(row, column.fieldname));
+		if (edit) edit.focus();
 	}
 
 	// The cells of the result become inputs; Enter and Escape end that, as the button behind the last one does.
@@ -311,14 +297,14 @@ function row_group(view, table, row, columns) {
 		const inputs = writable.map((column) => {
 			const { fieldname } = column;
 			const label = column.label || fieldname;
-			const input = editor(
-				column,
-				outcome[fieldname] ?? row.local?.[fieldname] ?? row.server?.[fieldname],
-				__("Row {0}, {1}: {2}", [number, label, SIDE_LABELS.result()]),
-				(value) => view.write(cell_path(row, fieldname), value)
-			);
-			fill(result_cells.get(fieldname), input);
-			return input.matches("input, select, textarea") ? input : input.querySelector("input");
+			const now = outcome[fieldname] ?? row.local?.[fieldname] ?? row.server?.[fieldname];
+			const { element, input } = editor(column, now, {
+				path: cell_path(row, fieldname),
+				label: __("Row {0}, {1}: {2}", [number, label, SIDE_LABELS.result()]),
+				written: (value) => view.write(cell_path(row, fieldname), value),
+			});
+			fill(result_cells.get(fieldname), element);
+			return input;
 		});
 		const done = () => {
 			writing = false;
@@ -331,9 +317,7 @@ function row_group(view, table, row, columns) {
 			.appendChild(button(__("Done"), "btn-default osc-done", done));
 		inputs[Math.max(0, writable.indexOf(at))].focus();
 		group.onkeydown = (event) => {
-			const { target, key } = event;
-			const ends = key === "Escape" || (key === "Enter" && target.tagName !== "TEXTAREA");
-			if (!ends || !inputs.includes(target)) return;
+			if (!inputs.includes(event.target) || !ends_writing(event)) return;
 			event.preventDefault();
 			event.stopPropagation();
 			done();

@@ -14,6 +14,8 @@ const STATES = {
 	removed_there: [() => __("removed there"), "purple"],
 };
 
+export const SIDES = ["base", "local", "server"];
+
 export const SIDE_LABELS = {
 	base: () => __("Base (before)"),
 	local: () => __("Local (here)"),
@@ -29,9 +31,36 @@ const RESOLUTIONS = {
 	skip: () => __("left as they are"),
 };
 
+// What can be taken, and what that does.
+export const CHOICES = {
+	merge: {
+		said: () => __("Merged"),
+		told: () => __("Takes what one side alone changed; you choose the rest."),
+	},
+	local_wins: {
+		said: () => __("All local"),
+		told: () => __("What was changed here goes to the central; its other changes come here."),
+	},
+	server_wins: {
+		said: () => __("All server"),
+		told: () =>
+			__(
+				"This branch's document gets the central's values. What was changed here is given up."
+			),
+	},
+	skip: {
+		said: () => __("Skip"),
+		told: () => __("Nothing is written on either side; they stay different."),
+	},
+};
+export const MODES = ["merge", "local_wins", "server_wins"];
+
 export const state_pill = (state) => {
 	const [said, colour] = STATES[state] || [() => state, "gray"];
 	return pill(said(), colour);
 };
 
 export const resolution_said = (resolution) => (RESOLUTIONS[resolution] || (() => resolution))();
+
+// What stands where there is no result.
+export const lacks_said = (draft) => (draft.apart ? __("each its own") : __("choose"));

@@ -3,6 +3,7 @@ the others the site is told to keep by their path."""
 
 import os
 import signal
+import time
 
 import frappe
 
@@ -31,6 +32,11 @@ def becomes_guest(conflict_id: str, conflict: dict) -> dict:
 def dies(conflict_id: str, conflict: dict) -> None:
     """Takes its worker with it."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hangs(conflict_id: str, conflict: dict) -> None:
+    """In a call that no interruption reaches."""
+    time.sleep(600)
 
 
 def by_title(conflict_id: str, conflict: dict) -> dict | None:

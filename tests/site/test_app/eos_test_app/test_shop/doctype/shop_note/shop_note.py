@@ -6,6 +6,8 @@ from pathlib import Path
 import frappe
 from frappe.model.document import Document
 
+HOSTILE = "<script>window.struck=1</script><img src=x onerror='window.struck=1'>\u202egnp.exe\u202c"
+
 
 class ShopNote(Document):
     def on_update(self):
@@ -92,6 +94,12 @@ def _refuses_pushes(note):
         frappe.throw("The central takes no such note.")
 
 
+def _refuses_at_length(note):
+    """What the message holds is text, as what its author quotes in it may be anything."""
+    if frappe.flags.in_offline_push:
+        frappe.throw(frappe.utils.escape_html(HOSTILE + " " + "no-blank-in-it" * 30 + " A word more." * 150))
+
+
 def _tells_others(note):
     """Mail, jobs and another document."""
     if not frappe.are_emails_muted():
@@ -147,6 +155,7 @@ PRANKS = {
     "takes its time": _takes_its_time,
     "fails after the commit": _fails_after_the_commit,
     "refuses pushes": _refuses_pushes,
+    "refuses at length": _refuses_at_length,
     "tells others": _tells_others,
     "breaks": _breaks,
 }
