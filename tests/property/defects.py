@@ -187,7 +187,10 @@ def _(change: _Change) -> None:
 
 @_defect("doubt-sent-again", "a create whose answer was lost is sent again at once")
 def _(change: _Change) -> None:
-    change(doubt._BY_OPERATION, Operation.CREATE, Doubts._again)
+    def again(doubts: Doubts, request: Request) -> Result:
+        return doubts._again(doubt._looked_up(request), may_have_arrived=False)
+
+    change(doubt._BY_OPERATION, Operation.CREATE, again)
 
 
 @_defect("too-early-not-there", "what is not found at once is taken as not arrived")
