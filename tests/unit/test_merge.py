@@ -16,6 +16,7 @@ from erp_offline_sync.engine.merge import (
     Merged,
     RowChange,
     Side,
+    aligned_rows,
     merge,
     merge_data,
     resolve,
@@ -454,6 +455,7 @@ def test_what_is_no_table_is_compared_as_one_value() -> None:
     """An answer that has something else there must not end a run."""
     merged = table(BASE, "rows", BASE)  # type: ignore[arg-type]
     assert merged.values == {"items": "rows"}
+    assert aligned_rows(merged, "items") is None
     assert keys(table(BASE, ["a"], ["b"], None)) == ["items"]
 
 

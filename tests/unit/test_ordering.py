@@ -370,6 +370,7 @@ def test_saves_before_the_first_send_travel_as_one(branch: Branch) -> None:
     place(branch)
     assert [branch.status(update) for update in updates] == [Status.MERGED, Status.MERGED]
     assert [branch.get(update).merged_into for update in updates] == [create, create]
+    assert [branch.get(update).closed_at for update in updates] == [branch.clock.now()] * 2
     assert branch.get(create).body["city"] == "Bonn"
     assert waits_for(branch, create) is None
 
@@ -424,4 +425,5 @@ def test_to_mend_a_document_that_needs_attention_is_to_save_it(branch: Branch) -
     place(branch)
     mended = branch.get(create)
     assert (mended.status, mended.body) == (Status.PENDING, {"tax": "12"})
-    assert mended.replaces == create != mended.key
+    assert mended.replaces == create
+    assert mended.key not in ("", None, create)
