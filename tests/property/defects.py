@@ -185,17 +185,18 @@ def _(change: _Change) -> None:
     change(Resolutions, "_taken_in", lambda resolutions, conflict: conflict)
 
 
+def _sent_again(doubts: Doubts, request: Request) -> Result:
+    return doubts._again(doubt._looked_up(request), may_have_arrived=False)
+
+
 @_defect("doubt-sent-again", "a create whose answer was lost is sent again at once")
 def _(change: _Change) -> None:
-    def again(doubts: Doubts, request: Request) -> Result:
-        return doubts._again(doubt._looked_up(request), may_have_arrived=False)
-
-    change(doubt._BY_OPERATION, Operation.CREATE, again)
+    change(doubt._BY_OPERATION, Operation.CREATE, _sent_again)
 
 
 @_defect("too-early-not-there", "what is not found at once is taken as not arrived")
 def _(change: _Change) -> None:
-    change(Doubts, "_not_there", lambda doubts, request: doubts._again(request, may_have_arrived=False))
+    change(Doubts, "_not_there", _sent_again)
 
 
 @_defect("sent-counts-as-unsent", "what a killed run had sent is claimed anew like what it had not")
