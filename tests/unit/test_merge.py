@@ -21,7 +21,7 @@ from erp_offline_sync.engine.merge import (
     merge_data,
     resolve,
 )
-from erp_offline_sync.engine.merging.lines import merge_lines
+from erp_offline_sync.engine.merging.lines import compare_lines, merge_lines
 from erp_offline_sync.engine.merging.sequence import Prefer, longest_rise, merge_order, moved
 from erp_offline_sync.engine.model import FieldKind, Schema
 
@@ -266,6 +266,17 @@ def test_a_merge_of_lines_that_reads_otherwise_afterwards_is_not_certain() -> No
     """Between the changed lines stand only equal ones: what was changed cannot be read back."""
     assert merge_lines("a\n\n\nb", "A\n\n\nb", "a\n\n\nB") is None
     assert merge_lines("a\n\nb", "A\n\nb", "a\n\nB") == "A\n\nB"
+
+
+def test_lines_are_shown_as_each_side_has_them() -> None:
+    def taken_apart(base: str, one: str, other: str) -> list[tuple[str, str, str]]:
+        stretches = compare_lines("\n".join(base), "\n".join(one), "\n".join(other))
+        return [("".join(each.base), "".join(each.one), "".join(each.other)) for each in stretches]
+
+    assert taken_apart("bc", "abc", "bc") == [("", "a", ""), ("bc", "bc", "bc")]
+    assert taken_apart("bc", "abC", "bc") == [("", "a", ""), ("b", "b", "b"), ("c", "C", "c")]
+    # What one side rewrote as a whole, the other changed in two places.
+    assert taken_apart("abcd", "AbCd", "xyzd") == [("abc", "AbC", "xyz"), ("d", "d", "d")]
 
 
 def test_a_long_text_of_equal_lines_costs_no_more_than_its_length() -> None:
@@ -598,6 +609,10 @@ def test_a_field_chosen_from_a_side_that_does_not_have_it_is_left_out() -> None:
 
 def test_a_merge_is_told_as_json() -> None:
     told = merge_data(BOTH)
+    assert set(told) == {
+        *("values", "clashes", "changed_here", "changed_there", "rows_here", "rows_there", "paired"),
+        *("deleted_here", "deleted_there"),
+    }
     assert json.loads(json.dumps(told)) == told
     assert told["clashes"][1] == {
         "key": "items[r1].item",
