@@ -86,7 +86,7 @@ def test_what_the_central_would_refuse_comes_with_its_words(branch: Branch) -> N
 def test_a_document_that_moved_again_would_be_a_conflict_again(branch: Branch) -> None:
     (name,) = branch.central.documents["Customer"]
     branch.central.edit("Customer", name, city="Kyiv")
-    assert asked(branch).verdict is Foretold.CONFLICT
+    assert asked(branch) == Foretelling(verdict=Foretold.CONFLICT)
 
 
 def test_what_cannot_be_undone_there_is_not_told(branch: Branch) -> None:

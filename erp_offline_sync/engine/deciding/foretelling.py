@@ -17,7 +17,7 @@ from ..ports import Ports
 from ..sending.companion import COMPANION, kept_capabilities
 from ..sending.line import BREAKER, kept_breaker
 from ..sending.origin import Origins, Standing
-from ..sending.push import PushOutcome, packed, parse_answer, push_text
+from ..sending.push import PushOutcome, PushResult, packed, parse_answer, push_text
 from ..sending.pushed import outcome_of
 from ..status import paused_by
 
@@ -25,6 +25,7 @@ __all__ = ["Foretelling", "Foretold", "foretold", "question"]
 
 _KEY = "rehearsal"
 _SECONDS = 10
+_MOVED = "TimestampMismatchError"
 
 
 class Foretold(str, Enum):
@@ -93,6 +94,12 @@ def foretold(reply: Reply, request: Request) -> Foretelling:
         return Foretelling(verdict=Foretold.UNREACHED, message=str(why))
     for result in answer.outcomes:
         verdict = _FORETOLD.get(result.outcome, Foretold.UNKNOWN)
-        said = "" if verdict is Foretold.ACCEPTED else outcome_of(result, request.operation).message
-        return Foretelling(verdict=verdict, message=said)
+        return Foretelling(verdict=verdict, message=_words(result, verdict, request))
     return Foretelling(verdict=Foretold.UNREACHED)
+
+
+def _words(result: PushResult, verdict: Foretold, request: Request) -> str:
+    """What a person should read beside the verdict: that the document moved is told by that alone."""
+    if verdict is Foretold.ACCEPTED or result.exc_type == _MOVED:
+        return ""
+    return outcome_of(result, request.operation).message
