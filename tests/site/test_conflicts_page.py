@@ -227,6 +227,7 @@ def test_values_read_as_the_form_of_their_document_has_them(branch, central, des
         ):
             come_to(browser, place)
             browser.see(place, *words)
+        assert browser.texts(".osc-rows .osc-toggles") == ["Show all columns"]
         desk.picture("conflict-formats")
     finally:
         branch.run(show_titles, "Shop Customer", False)

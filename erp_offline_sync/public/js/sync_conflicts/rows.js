@@ -85,7 +85,7 @@ export function rows_section(view, table) {
 				),
 				toggle(
 					"rows",
-					equal.length,
+					equal.length > 0,
 					equal.length === 1
 						? __("Show 1 equal row")
 						: __("Show {0} equal rows", [equal.length]),
