@@ -153,7 +153,9 @@ def _derive(
         if field.fieldtype in _ROUNDED:
             precision[name] = _decimals(field)
         if field.fieldtype == "Link" and field.options:
-            links[name] = field.options
+            # A field that names a row goes under the row's name there, with the document that has the row.
+            if synced or not frappe.get_meta(field.options).istable:
+                links[name] = field.options
         elif field.fieldtype == "Dynamic Link" and field.options:
             dynamic[name] = field.options
     schema = Schema(
@@ -200,6 +202,7 @@ def _is_synced(meta: Any, field: Any) -> bool:
         return True
     return not (
         field.fieldtype in _NO_VALUE
+        or (field.fieldtype == "Link" and field.options in _stated.LEDGERS)
         or field.read_only
         or field.get("is_virtual")
         or (field.fetch_from and not field.fetch_if_empty)
