@@ -36,7 +36,7 @@ _AXE_TESTS = (
     "tests/site/test_conflict_preview.py::test_axe_finds_no_serious_fault_in_what_the_central_says",
     "tests/site/test_conflicts_page.py::test_axe_finds_no_serious_fault",
 )
-_DEFAULT_BENCHES = ("~/frappe-bench", "~/frappe-bench-16", "~/frappe-bench-erpnext")
+_DEFAULT_BENCHES = ("~/frappe-bench", "~/frappe-bench-16")
 
 
 def main(argv: list[str] | None = None) -> int:
