@@ -25,6 +25,9 @@ CAPTURED = (
 )
 
 _SETTLED = {
+    # Made in the save of a customer from what was typed into its quick entry, which no field of it keeps.
+    "Address": {"include_derived": 1},
+    "Contact": {"include_derived": 1},
     # Named by its number, which is printed on the goods; often made by a Stock Entry in its own save.
     "Batch": {"same_names": 1, "include_derived": 1},
 }
