@@ -3,6 +3,9 @@
 from site_rig.erpnext_shop import COMPANY
 from site_rig.erpnext_world import SHELF, STORES, customer, invoice, ledgers, row, some_name, stock_of
 
+IN_ORDER = [{"document_type": each, "order_group": "stock"} for each in ("Stock Entry", "Sales Invoice")]
+"""What came in is booked before it is sold."""
+
 
 def moved(branch, kind, *rows, **values):
     entry = {"doctype": "Stock Entry", "stock_entry_type": kind, "company": COMPANY, "items": list(rows)}
@@ -31,6 +34,7 @@ def test_what_is_received_and_moved_offline_is_in_stock_at_the_central_once(trad
 
 
 def test_a_serial_number_received_and_sold_offline_is_the_same_at_the_central(trade):
+    trade.connect(and_policies=IN_ORDER)
     serial = some_name("K").replace(" ", "-")
     with trade.there.unreachable():
         received(trade.branch, "KETTLE", 1, serial_no=serial, use_serial_batch_fields=1)
@@ -46,6 +50,7 @@ def test_a_serial_number_received_and_sold_offline_is_the_same_at_the_central(tr
 
 
 def test_a_batch_that_was_made_offline_and_sold_is_the_same_at_the_central(trade):
+    trade.connect(and_policies=IN_ORDER)
     with trade.there.unreachable():
         batch = trade.branch.insert({"doctype": "Batch", "batch_id": some_name("B"), "item": "HONEY"})["name"]
         received(trade.branch, "HONEY", 5, batch_no=batch, use_serial_batch_fields=1)
