@@ -15,7 +15,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from secrets import token_hex
@@ -144,6 +144,9 @@ class FrappeStore:
         self._owns = owns_transaction
         self._on_conflicts = on_conflicts
         self._news: dict[str, ConflictNews] = {}
+        self._held: dict[tuple[str, str], Row] = {}
+        """Rows of this transaction that are locked, by table and name, as they stand."""
+        self._began: datetime | None = None
         self._depth = 0
         self._moved: Counter[str] = Counter()
         self._top_seq = 0
@@ -179,6 +182,8 @@ class FrappeStore:
             raise
         finally:
             self._depth = 0
+            self._began = None
+            self._held.clear()
             self._moved.clear()
             self._top_seq = 0
 
@@ -219,7 +224,10 @@ class FrappeStore:
             frappe.logger("offline_sync").info("The transaction was gone before it could be undone.")
 
     def now(self) -> datetime:
-        return database_now()
+        """The database's time, asked once in a transaction."""
+        if self._began is None or not self._depth:
+            self._began = database_now()
+        return self._began
 
     # requests
     def add(self, request: Request) -> Request:
@@ -232,7 +240,7 @@ class FrappeStore:
             raise InvalidRequest(
                 f"There is a request {request.id}, or one with its idempotency key, already."
             )
-        added = replace(request, seq=next_place()[0])
+        added = request.altered(seq=next_place()[0])
         insert_request(added)
         self._count(None, added)
         return added
@@ -241,6 +249,11 @@ class FrappeStore:
         self._inside()
         row = self._row(_REQUESTS, REQUEST_COLUMNS, request_id)
         return row_to_request(row) if row else None
+
+    def take_up(self, requests: Sequence[Request]) -> None:
+        self._inside()
+        self._hold(_REQUESTS, REQUEST_COLUMNS, [request.id for request in requests])
+        self._hold(_DOCUMENTS, DOCUMENT_COLUMNS, [request.line for request in requests if request.line])
 
     def replace(self, request: Request, *, token: int | None = None) -> bool:
         self._inside()
@@ -251,7 +264,8 @@ class FrappeStore:
             raise NotFound(f"There is no request {request.id}.")
         if request.key != row["idempotency_key"] and self._has_key(request.key):
             raise InvalidRequest(f"Another request has the idempotency key {request.key}.")
-        self._put(row, replace(request, seq=int(row["seq"])))
+        rank = request.rank if token is None else min(request.rank, int(row["queue_rank"]))
+        self._put(row, request.altered(seq=int(row["seq"]), rank=rank))
         return True
 
     def unplaced(self, limit: int) -> list[Request]:
@@ -282,7 +296,7 @@ class FrappeStore:
 
     def claim(self, requests: Sequence[Request], token: int) -> list[Request]:
         self._inside()
-        rows = self._free_rows([request.id for request in requests])
+        rows = self._free_rows(_REQUESTS, REQUEST_COLUMNS, [request.id for request in requests])
         claimed: dict[str, Request] = {}
         alike: dict[tuple[tuple[str, Any], ...], list[str]] = {}
         for name in dict.fromkeys(request.id for request in requests if request.id in rows):
@@ -295,7 +309,7 @@ class FrappeStore:
             elif old.status is Status.IN_FLIGHT and old.lease_token == token:
                 claimed[name] = old
         for changes, names in alike.items():
-            _update(_REQUESTS, names, dict(changes))
+            self._update(_REQUESTS, names, dict(changes))
         return [claimed[request.id] for request in requests if request.id in claimed]
 
     def in_flight(self, *, not_token: int, limit: int) -> list[Request]:
@@ -361,6 +375,7 @@ class FrappeStore:
         # A locking read sees also what another transaction has just committed.
         count = len(frappe.db.sql(f"SELECT `name` FROM `{_REQUESTS}` {waiting}{_for_update()}", values))  # noqa: S608
         if count:
+            self._held.clear()
             frappe.db.sql(
                 f"UPDATE `{_REQUESTS}` SET `status` = 'Pending', `readiness` = %s, `lease_token` = 0,"  # noqa: S608
                 f" `waits_for` = NULL, `waits_why` = NULL, `modified` = %s {waiting}",
@@ -410,6 +425,7 @@ class FrappeStore:
                     continue
                 self.set_links(name, 0, ())
                 _delete(_REQUESTS, name)
+                self._held.pop((_REQUESTS, name), None)
                 purged += 1
         return purged
 
@@ -470,7 +486,7 @@ class FrappeStore:
 
     def put_document(self, document: Document) -> None:
         self._inside()
-        if not document.deleted:
+        if not document.deleted and not self._has_its_name(document):
             there = self.document_named(document.doctype, document.local_name)
             if there is not None and there.id != document.id:
                 raise NotAllowed(
@@ -588,7 +604,16 @@ class FrappeStore:
     def _wall(self) -> _Wall:
         return _Wall()
 
+    def _hold(self, table: str, columns: Sequence[str], names: Sequence[str]) -> None:
+        """Lock these rows by one statement. What another transaction has locked is waited for when it is needed."""
+        wanted = [name for name in names if (table, name) not in self._held]
+        for name, row in self._free_rows(table, columns, wanted).items():
+            self._held[table, name] = row
+
     def _row(self, table: str, columns: Sequence[str], name: str, *, lock: bool = False) -> Row | None:
+        held = self._held.get((table, name))
+        if held is not None:
+            return held
         # A joined transaction may have begun long ago: a lock makes it read the row as it stands now.
         suffix = _for_update() if lock or not self._owns else ""
         rows = frappe.db.sql(
@@ -598,19 +623,35 @@ class FrappeStore:
         )
         return dict(rows[0]) if rows else None
 
-    def _free_rows(self, names: Sequence[str]) -> dict[str, Row]:
-        """The rows of these requests, locked; without those that are gone or that another transaction has locked."""
+    def _free_rows(self, table: str, columns: Sequence[str], names: Sequence[str]) -> dict[str, Row]:
+        """The rows of these names, locked; without those that are gone or that another transaction has locked."""
         found: dict[str, Row] = {}
         for start in range(0, len(names), _CHUNK):
             some, values = _one_of("name", names[start : start + _CHUNK])
             rows = frappe.db.sql(
-                f"SELECT {_quoted(REQUEST_COLUMNS)} FROM `{_REQUESTS}`{_by_name()}"  # noqa: S608
+                f"SELECT {_quoted(columns)} FROM `{table}`{_by_name()}"  # noqa: S608
                 f" WHERE 1 = 1{some}{_for_update(skip_locked=True)}",
                 values,
                 as_dict=True,
             )
             found.update({row["name"]: dict(row) for row in rows})
         return found
+
+    def _update(self, table: str, names: Sequence[str], changes: Row) -> None:
+        _update(table, names, changes)
+        for name in names:
+            held = self._held.get((table, name))
+            if held is not None:
+                held.update(changes)
+
+    def _has_its_name(self, document: Document) -> bool:
+        """Whether its row, which is locked, stands under its name already."""
+        held = self._held.get((_DOCUMENTS, document.id))
+        return held is not None and (held["reference_doctype"], held["local_name"], held["live"]) == (
+            document.doctype,
+            document.local_name,
+            LIVE,
+        )
 
     def _has_key(self, key: str) -> bool:
         return bool(
@@ -619,8 +660,9 @@ class FrappeStore:
 
     def _put(self, row: Row, request: Request) -> None:
         """Write what differs from the row, move the counters and, at an end, forget what the document linked to."""
-        _update(_REQUESTS, [request.id], self._changes(row, request))
+        changes = self._changes(row, request)
         self._count(row, request)
+        self._update(_REQUESTS, [request.id], changes)
         if request.status in ENDS:
             self.set_links(request.id, request.seq, ())
 
@@ -742,8 +784,9 @@ class FrappeStore:
         changes = {
             column: value for column, value in row.items() if column not in old or old[column] != value
         }
-        _update(table, [row["name"]], changes)
-        return old
+        before = dict(old)
+        self._update(table, [row["name"]], changes)
+        return before
 
 
 def next_place() -> tuple[int, datetime]:

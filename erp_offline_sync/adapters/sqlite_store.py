@@ -10,7 +10,6 @@ Committed is on disk: the file is in WAL mode with full synchronisation.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import time
@@ -22,7 +21,6 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from erp_offline_sync.engine.errors import InvalidRequest, NotAllowed, NotFound, OfflineSyncError
-from erp_offline_sync.engine.identity import canonical_json
 from erp_offline_sync.engine.model import (
     Conflict,
     Document,
@@ -32,7 +30,7 @@ from erp_offline_sync.engine.model import (
     Request,
     Status,
 )
-from erp_offline_sync.engine.transitions import ENDS
+from erp_offline_sync.engine.transitions import ENDS, move
 
 from . import leases
 from .rows import (
@@ -235,11 +233,10 @@ def _marks(values: Collection[Any]) -> str:
 
 _REQUEST_COLUMNS = (*REQUEST_COLUMNS, "is_open", "created_at", "closed_at")
 _CONFLICT_COLUMNS = (*CONFLICT_COLUMNS, "created_at", "resolved_at")
-_REQUEST = ", ".join(REQUEST_COLUMNS)
+_REQUEST = ", ".join(_REQUEST_COLUMNS)
 _DOCUMENT = ", ".join(DOCUMENT_COLUMNS)
 _CONFLICT = ", ".join(CONFLICT_COLUMNS)
 
-_ONE = _select("*", "offline_requests", "WHERE name = ?")
 _ADD = _insert("offline_requests", _REQUEST_COLUMNS)
 _PUT_DOCUMENT = _upsert("synced_documents", DOCUMENT_COLUMNS)
 _PUT_CONFLICT = _upsert("sync_conflicts", _CONFLICT_COLUMNS)
@@ -253,6 +250,31 @@ _UNPLACED = tuple(
         ("eos_req_recheck", "status = 'Pending' AND readiness = 1"),
     )
 )
+
+
+class _Held:
+    """A request as its row stands in this transaction: only this store writes in it."""
+
+    __slots__ = ("_request", "row")
+
+    def __init__(self, row: Row, request: Request | None = None) -> None:
+        self.row = row
+        self._request = request
+
+    @classmethod
+    def of(cls, request: Request) -> _Held:
+        return cls(_request_row(request), request)
+
+    @property
+    def request(self) -> Request:
+        if self._request is None:
+            self._request = row_to_request(self.row)
+        return self._request
+
+    def changed(self, before: _Held) -> list[str]:
+        """The columns that differ: each one left out spares the indexes that it is part of."""
+        row = before.row
+        return [column for column, value in self.row.items() if value != row[column]]
 
 
 class SqliteStore:
@@ -274,7 +296,7 @@ class SqliteStore:
         self._depth = 0
         if os.fspath(path) != ":memory:":
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        self._seen: Row | None = None
+        self._held: dict[str, _Held] = {}
         self._moved: Counter[str] = Counter()
         self._connection = sqlite3.connect(path, timeout=0, isolation_level=None)
         try:
@@ -320,7 +342,7 @@ class SqliteStore:
             raise
         finally:
             self._depth = 0
-            self._seen = None
+            self._held.clear()
             self._moved.clear()
 
     def now(self) -> datetime:
@@ -341,26 +363,29 @@ class SqliteStore:
         return row_to_request(row)
 
     def get(self, request_id: str) -> Request | None:
-        row = self._row(request_id)
-        return row_to_request(row) if row else None
+        held = self._hold_one(request_id)
+        return held.request if held else None
+
+    def take_up(self, requests: Sequence[Request]) -> None:
+        self._hold([request.id for request in requests])
 
     def replace(self, request: Request, *, token: int | None = None) -> bool:
-        old = self._row(request.id)
-        if token is not None and (old is None or old["lease_token"] != token):
+        held = self._hold_one(request.id)
+        if token is not None and (held is None or held.row["lease_token"] != token):
             return False
-        if old is None:
+        if held is None:
             raise NotFound(f"There is no request {request.id}.")
-        new = _request_row(request)
-        new["seq"] = old["seq"]
-        # Only what differs: each column left out spares the indexes that it is part of.
-        changed = [column for column in _REQUEST_COLUMNS if new[column] != old[column]]
+        rank = request.rank if token is None else min(request.rank, held.row["queue_rank"])
+        new = _Held.of(request.altered(seq=held.row["seq"], rank=rank))
+        changed = new.changed(held)
         if changed:
             try:
-                self._update(changed, [*(new[column] for column in changed), old["seq"]])
+                self._update(changed, new.row, [held.row["seq"]])
             except sqlite3.IntegrityError as error:
                 raise InvalidRequest(f"Another request has the idempotency key {request.key}.") from error
-            self._count(old, new)
-        if not new["is_open"]:
+            self._count(held.row, new.row)
+            self._held[request.id] = new
+        if not new.row["is_open"]:
             self._run("DELETE FROM offline_request_links WHERE request = ?", [request.id])
         return True
 
@@ -378,34 +403,23 @@ class SqliteStore:
         return self._load([seq for _, seq in sorted(found)[:limit]])
 
     def claim(self, requests: Sequence[Request], token: int) -> list[Request]:
-        found: dict[str, Row] = {}
-        for names in _chunks([request.id for request in requests]):
-            for row in self._run(
-                _select("*", "offline_requests", f"WHERE name IN ({_marks(names)})"), names
-            ).fetchall():
-                found[row["name"]] = _columns(row)
-        claimed = []
-        for request in requests:
-            row = found.get(request.id)
-            if row is None:
-                continue
-            if row["status"] in (Status.PENDING.value, Status.RETRY.value):
-                old = dict(row)
-                times = {name: at for name, at in json.loads(row["times"]).items() if name != "sent_at"}
-                row.update(
-                    status=Status.IN_FLIGHT.value,
-                    lease_token=token,
-                    times=canonical_json(times),
-                    waits_for=None,
-                    waits_why=None,
-                )
-                changed = ("status", "lease_token", "times", "waits_for", "waits_why")
-                self._update(changed, [*(row[column] for column in changed), row["seq"]])
-                self._count(old, row)
-                claimed.append(row)
-            elif row["status"] == Status.IN_FLIGHT.value and row["lease_token"] == token:
-                claimed.append(row)
-        return [row_to_request(row) for row in claimed]
+        held = self._hold([request.id for request in requests])
+        claimed: dict[str, Request] = {}
+        alike: dict[tuple[tuple[str, Any], ...], list[int]] = {}
+        for name, was in held.items():
+            if was.request.status in (Status.PENDING, Status.RETRY):
+                new = _Held.of(move(was.request, Status.IN_FLIGHT, lease_token=token, sent_at=None))
+                changes = tuple((column, new.row[column]) for column in new.changed(was))
+                alike.setdefault(changes, []).append(new.row["seq"])
+                self._count(was.row, new.row)
+                self._held[name] = new
+                claimed[name] = new.request
+            elif was.request.status is Status.IN_FLIGHT and was.row["lease_token"] == token:
+                claimed[name] = was.request
+        for changes, seqs in alike.items():
+            for chunk in _chunks(seqs):
+                self._update([column for column, _ in changes], dict(changes), chunk)
+        return [claimed[request.id] for request in requests if request.id in claimed]
 
     def in_flight(self, *, not_token: int, limit: int) -> list[Request]:
         return self._requests(
@@ -487,7 +501,7 @@ class SqliteStore:
             [Status.PENDING.value, int(Readiness.RECHECK), request_id],
         ).rowcount
         if released:
-            self._seen = None
+            self._held.clear()
             self._moved[Status.WAITING.value] -= released
             self._moved[Status.PENDING.value] += released
         return released
@@ -531,7 +545,7 @@ class SqliteStore:
         for name in names:
             self._run("DELETE FROM offline_request_links WHERE request = ?", [name])
             self._run("DELETE FROM offline_requests WHERE name = ?", [name])
-        self._seen = None
+        self._held.clear()
         return len(names)
 
     # edges
@@ -547,7 +561,7 @@ class SqliteStore:
             "WHERE edge.line = ? AND edge.seq < ? AND linking.is_open = 1"
             " AND (linking.line IS NULL OR linking.line <> ?) ORDER BY edge.seq LIMIT ?",
             [line, _ABOVE_ALL if before is None else before, line, limit],
-            columns=", ".join(f"linking.{column}" for column in REQUEST_COLUMNS),
+            columns=", ".join(f"linking.{column}" for column in _REQUEST_COLUMNS),
         )
 
     # documents
@@ -677,18 +691,29 @@ class SqliteStore:
             raise RuntimeError("the store is read and written inside transaction() only")
         return self._connection.execute(statement, values)
 
-    def _row(self, request_id: str) -> Row | None:
-        """Its columns as they stand. The last one that was read is kept until something is written: who changes a
-        request has just read it."""
-        if self._seen is None or self._seen["name"] != request_id:
-            row = self._run(_ONE, [request_id]).fetchone()
-            self._seen = _columns(row) if row else None
-        return self._seen
+    def _hold_one(self, request_id: str) -> _Held | None:
+        return self._hold([request_id]).get(request_id)
+
+    def _hold(self, names: Sequence[str]) -> dict[str, _Held]:
+        """How these requests stand, without those that are gone; read once in a transaction."""
+        held = self._held
+        for chunk in _chunks([name for name in dict.fromkeys(names) if name not in held]):
+            self._read(f"offline_requests WHERE name IN ({_marks(chunk)})", chunk)
+        return {name: held[name] for name in names if name in held}
+
+    def _read(self, rest: str, values: Sequence[Any], *, columns: str = _REQUEST) -> list[_Held]:
+        held, found = self._held, []
+        for row in self._run(f"SELECT {columns} FROM {rest}", values):  # noqa: S608
+            name = row[0]
+            if name not in held:
+                held[name] = _Held(_columns(row))
+            found.append(held[name])
+        return found
 
     def _requests(
         self, source: str, rest: str, values: Sequence[Any], *, columns: str = _REQUEST
     ) -> list[Request]:
-        return [row_to_request(_columns(row)) for row in self._run(_select(columns, source, rest), values)]
+        return [held.request for held in self._read(f"{source} {rest}", values, columns=columns)]
 
     def _load(self, seqs: Sequence[int]) -> list[Request]:
         """The requests with these numbers, in this order."""
@@ -730,10 +755,13 @@ class SqliteStore:
                 found += [(rank, row["seq"]) for row in rows]
         return found
 
-    def _update(self, columns: Sequence[str], values: Sequence[Any]) -> None:
-        self._seen = None
+    def _update(self, columns: Sequence[str], row: Row, seqs: Sequence[int]) -> None:
+        """Write these columns, alike in all of these rows."""
         changes = ", ".join(f"{column} = ?" for column in columns)
-        self._run(f"UPDATE offline_requests SET {changes} WHERE seq = ?", values)  # noqa: S608
+        self._run(
+            f"UPDATE offline_requests SET {changes} WHERE seq IN ({_marks(seqs)})",  # noqa: S608
+            [*(row[column] for column in columns), *seqs],
+        )
 
     def _count(self, old: Row | None, new: Row) -> None:
         before, after = _counted(old), _counted(new)

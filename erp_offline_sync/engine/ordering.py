@@ -33,6 +33,7 @@ class Placer:
     def place_some(self, limit: int) -> int:
         """Place at most `limit` requests; answers how many were looked at."""
         requests = self._store.unplaced(limit)
+        self._store.take_up(requests)
         for request in requests:
             # Placing changes earlier requests and waiting ones only: those that follow are still as they were read.
             self.place(request)

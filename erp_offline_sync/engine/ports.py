@@ -223,9 +223,14 @@ class Store(Protocol):
     def get(self, request_id: str) -> Request | None:
         """The request; None where there is none of that id."""
 
+    def take_up(self, requests: Sequence[Request]) -> None:
+        """Changes nothing: these and their documents are written next in this transaction, so that a store may read
+        and lock all of them at once."""
+
     def replace(self, request: Request, *, token: int | None = None) -> bool:
         """Write every column of the row anew and move the counters by the change of its status.
-        With `token` only where the row's `lease_token` is still that: False, nothing written, otherwise.
+        With `token` only where the row's `lease_token` is still that: False, nothing written, otherwise. A better
+        `rank` that the row was given since it was claimed stays then.
         At an end its links (`set_links`) are forgotten."""
 
     def unplaced(self, limit: int) -> list[Request]:

@@ -382,7 +382,12 @@ class SyncEngine:
         return 1 if self.line.breaker.half_open else self._ports.config.sync_batch_size
 
     def _push_size(self) -> int:
-        return 1 if self.line.breaker.half_open else self._batches.size
+        if self.line.breaker.half_open:
+            return 1
+        with self._store.transaction():
+            more = bool(self._store.unplaced(1))
+            left = None if more else self._store.counters()[Status.PENDING]
+        return self._batches.size_of(left, self._lanes.wide)
 
     def _trial_first(self, due: list[Request], doctypes: Collection[str] | None) -> list[Request]:
         """After an outage another request than those that failed is tried, where there is one."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
@@ -146,7 +145,7 @@ class MemoryStore:
             raise InvalidRequest(
                 f"There is a request {request.id}, or one with its idempotency key, already."
             )
-        added = _stored(replace(request, seq=self._last_seq + 1))
+        added = _stored(request.altered(seq=self._last_seq + 1))
         self._last_seq = added.seq
         self._put(None, added)
         return added
@@ -155,6 +154,9 @@ class MemoryStore:
         self._inside()
         return self._requests.get(request_id)
 
+    def take_up(self, requests: Sequence[Request]) -> None:
+        self._inside()
+
     def replace(self, request: Request, *, token: int | None = None) -> bool:
         self._inside()
         old = self._requests.get(request.id)
@@ -162,9 +164,11 @@ class MemoryStore:
             return False
         if old is None:
             raise NotFound(f"There is no request {request.id}.")
+        if token is not None:
+            request = request.altered(rank=min(request.rank, old.rank))
         if any(other.id != request.id for other in self._requests.where("key", request.key)):
             raise InvalidRequest(f"Another request has the idempotency key {request.key}.")
-        self._put(old, _stored(replace(request, seq=old.seq)))
+        self._put(old, _stored(request.altered(seq=old.seq)))
         return True
 
     def unplaced(self, limit: int) -> list[Request]:

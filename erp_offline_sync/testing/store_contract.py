@@ -266,6 +266,51 @@ def case_what_is_not_there_is_none(store: Store, time: Time) -> None:
         assert ledger(store.counters()).captured == 0
 
 
+@_case
+def case_what_is_taken_up_is_read_and_written_as_ever(store: Store, time: Time) -> None:
+    with store.transaction():
+        first, second = (_ready(store, name, line=f"l-{name}") for name in ("a", "b"))
+        _waiting(store, "c", "a", line="l-c")
+        store.put_document(make_document("l-a"))
+    with store.transaction():
+        waiting = store.get("c")
+        assert waiting is not None
+        store.take_up([first, second, waiting, make_request("gone")])
+        assert store.get("a") == first
+        assert store.get("gone") is None
+        flying = store.claim([first, second], 7)
+        assert store.get("b") == flying[1]
+        store.replace(flying[0].altered(sends=1))
+        assert store.get("a") == flying[0].altered(sends=1)
+        assert store.release("a") == 1
+        released = store.get("c")
+        assert released is not None
+        assert released.status is Status.PENDING
+        known = make_document("l-a", central_name="CUST-1")
+        store.put_document(known)
+        assert store.document("l-a") == known
+        store.put_document(known.__class__(id="l-a", doctype=known.doctype, local_name="C-2"))
+        with _raises(NotAllowed):
+            store.put_document(make_document("l-b", local_name="C-2"))
+    with store.transaction():
+        ends = store.get("a")
+        assert ends is not None
+        assert (ends.sends, store.get("b"), store.get("c")) == (1, flying[1], released)
+
+
+@_case
+def case_a_better_rank_given_meanwhile_stays_where_the_token_is_asked_for(store: Store, time: Time) -> None:
+    with store.transaction():
+        claimed = store.claim([_ready(store, "a", rank=5)], 7)[0]
+        store.replace(claimed.altered(rank=2))
+        assert store.replace(claimed.altered(sends=1), token=7)
+        kept = store.get("a")
+        assert kept is not None
+        assert (kept.rank, kept.sends) == (2, 1)
+        store.replace(claimed.altered(rank=5))
+        assert store.get("a") == claimed
+
+
 # ---------------------------------------------------------------- transactions
 
 

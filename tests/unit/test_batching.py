@@ -45,6 +45,15 @@ def test_what_the_central_did_not_get_to_makes_the_next_smaller() -> None:
     assert Batching(size=100).measured(sent=100, looked_at=0, seconds=1).size == 1
 
 
+def test_the_last_requests_are_shared_out_among_the_lanes() -> None:
+    batching = Batching(size=400).measured(sent=400, looked_at=400, seconds=4.0)
+    assert [batching.share(left, 4) for left in (10_000, 1600, 1000, 420, 90)] == [400, 400, 250, 105, 100]
+
+
+def test_nothing_is_shared_out_before_a_push_told_what_a_share_is_worth() -> None:
+    assert Batching(size=400).share(40, 8) == 400
+
+
 def test_the_companion_may_allow_fewer_at_once() -> None:
     assert Batching(size=40).measured(sent=40, looked_at=40, seconds=0.01, most=50).size == 50
 

@@ -96,9 +96,9 @@ class Batches:
         self._kept = self._batching
         self._store.set_meta(BATCHING, canonical_json(self._batching.to_json()))
 
-    @property
-    def size(self) -> int:
-        return self._batching.size
+    def size_of(self, left: int | None, lanes: int) -> int:
+        """Of the next push, where so many are `left` in all; None: many more."""
+        return self._batching.size if left is None else self._batching.share(left, lanes)
 
     def chosen(self, due: Sequence[Request]) -> list[Request]:
         """Which of the due requests go in one push; the first alone where it cannot be pushed."""
@@ -176,6 +176,7 @@ class Batches:
         marked = []
         with self._store.transaction():
             self._renew()
+            self._store.take_up(going)
             self._store.set_meta(NEXT_NUMBER, str(number))
             now = self._store.now()
             for request in going:
@@ -238,6 +239,7 @@ class Batches:
             return
         with self._store.transaction():
             self._renew()
+            self._store.take_up([request for request, _ in together])
             done = [
                 Delivered(request=request, result=self._answers.record(request, outcome), outcome=outcome)
                 for request, outcome in together

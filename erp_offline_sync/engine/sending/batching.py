@@ -20,6 +20,8 @@ AIM = 3.5
 LARGEST = 500
 _SHORT, _LONG = 2.0, 5.0
 _LEAST_BYTES = 64 * 1024
+_SHARE = 1.0
+"""Seconds that a share of what is left takes, at least: below that the way there and back costs more than it spares."""
 _AT_MOST_TIMES = 4
 """A size grows by no more at once: what a few requests cost says little about many."""
 
@@ -33,6 +35,8 @@ class Batching:
     groups: tuple[tuple[str, ...], ...] = ()
     most_bytes: int | None = None
     """A push of several is no larger: something on the way refused one of twice that size."""
+    pace: float = 0.0
+    """Requests a second of the last push; 0 where none was measured in this run."""
 
     def chosen(self, due: Sequence[str], alone: Collection[str] = ()) -> list[str]:
         """Which of the due ids go together, in their order: first what nothing is known against, then what is under
@@ -53,7 +57,14 @@ class Batching:
             size = min(size, fitting)
         elif seconds < _SHORT and sent >= size:
             size = max(size, min(size * _AT_MOST_TIMES, fitting))
-        return replace(self, size=max(1, min(size, most)))
+        return replace(self, size=max(1, min(size, most)), pace=looked_at / max(seconds, 0.001))
+
+    def share(self, left: int, lanes: int) -> int:
+        """The size of the next push where no more than `left` requests are to be sent: the last ones are shared out
+        among the lanes, so that all of them end at about the same time."""
+        if not self.pace:
+            return self.size
+        return max(1, min(self.size, max(-(-left // lanes), int(self.pace * _SHARE))))
 
     def spoilt(self, ids: Sequence[str]) -> Batching:
         """After a push of these that was refused or lost as a whole although the central is well."""

@@ -52,11 +52,6 @@ class Booking:
 
     def save(self, request: Request) -> None:
         """Inside a transaction; raises LeaseLost."""
-        current = self._store.get(request.id)
-        # What came to wait for it while it was on its way may have raised its rank.
-        rank = request.rank if current is None else min(request.rank, current.rank)
-        if rank != request.rank:
-            request = request.altered(rank=rank)
         if not self._store.replace(request, token=self.token):
             raise LeaseLost("Another run took over this request.")
         if request.closed_at is not None:

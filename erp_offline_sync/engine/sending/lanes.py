@@ -97,12 +97,17 @@ class Lanes:
     @property
     def free(self) -> bool:
         """Whether one more may leave."""
-        return len(self._flights) < min(self._width.lanes, self._most)
+        return len(self._flights) < self.wide
+
+    @property
+    def wide(self) -> int:
+        """How many there are now."""
+        return min(self._width.lanes, self._most)
 
     @property
     def single(self) -> bool:
         """One after the other."""
-        return min(self._width.lanes, self._most) == 1
+        return self.wide == 1
 
     @property
     def empty(self) -> bool:
