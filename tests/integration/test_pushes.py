@@ -118,8 +118,8 @@ def test_a_branch_without_a_bench_pushes_too(central: StandInCentral, tmp_path: 
     till.close()
     assert names(central) == expected(COUNT)
     pushes = [call for call in central.calls if call.path.endswith("receiver.push")]
-    assert len(pushes) == 2
-    assert len([call for call in central.calls if call.method == "POST"]) == 2
+    assert len(pushes) <= COUNT / 5
+    assert [call for call in central.calls if call.method == "POST"] == pushes
 
 
 @pytest.mark.parametrize("seed", [1, 7])
