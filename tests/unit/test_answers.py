@@ -22,6 +22,7 @@ from support import (
     older,
     page,
     refused,
+    with_lanes,
 )
 
 from erp_offline_sync.adapters.standalone import NoDocuments
@@ -762,6 +763,7 @@ def test_nothing_is_recorded_when_another_run_took_over(branch: Branch) -> None:
     [refused(417, "ValidationError"), refused(417, "LinkValidationError"), page(429), LOST, NOT_SENT],
 )
 def test_whatever_the_answer_is_it_is_not_recorded_without_the_lease(branch: Branch, answer: Reply) -> None:
+    with_lanes(branch, 1)
     request = branch.create("Customer", "C-1", city="Rome")
 
     def slow(wire: Any, *, key: str) -> Reply:
@@ -801,6 +803,7 @@ def test_that_a_look_up_failed_is_not_counted_without_the_lease(branch: Branch) 
 
 
 def test_a_conflict_is_not_recorded_without_the_lease(branch: Branch) -> None:
+    with_lanes(branch, 1)
     name = branch.synced("Customer", "C-1", city="Oslo", phone="1")
     branch.central.edit("Customer", name, phone="2")
     request = branch.update("Customer", "C-1", city="Rome")
