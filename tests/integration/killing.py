@@ -31,7 +31,7 @@ class Killer:
     def __init__(self, wanted: str, left: int) -> None:
         self._wanted, self._left = wanted, left
         self._inside: list[str] = []
-        self._answered = False
+        self._answers = 0
 
     def reached(self, point: str) -> None:
         if point == self._wanted:
@@ -53,12 +53,12 @@ class Killer:
     def written(self, request: Request) -> None:
         if request.status is Status.IN_FLIGHT and request.sent_at is not None and request.wire is not None:
             self._inside.append("marked")
-        elif self._answered:
-            self._answered = False
+        elif self._answers:
+            self._answers -= 1
             self._inside.append("after record")
 
     def answered(self) -> None:
-        self._answered = True
+        self._answers += 1
         self.reached("before record")
 
 
