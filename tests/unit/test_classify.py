@@ -922,6 +922,25 @@ def test_errors_of_another_shape_name_no_type(errors: Any) -> None:
     assert classify(answered(500, {"errors": errors}), Operation.CREATE).exc_type is None
 
 
+@pytest.mark.parametrize(("named", "known"), [(5, None), (["X"], None), ("", None), ("X" * 200, "X" * 140)])
+def test_a_type_is_a_text_and_no_longer_than_a_column(named: Any, known: str | None) -> None:
+    assert classify(answered(417, {"exc_type": named}), Operation.CREATE).exc_type == known
+
+
+def test_a_success_ends_with_the_last_of_its_statuses() -> None:
+    last, next_one = (
+        classify(answered(status, {"data": DOCUMENT}), Operation.UPDATE) for status in (299, 300)
+    )
+    assert (last.verdict, next_one.verdict) == (Verdict.APPLIED, Verdict.CONFIGURATION)
+    odd, page_of_choices = (classify(answered(status, {}), Operation.UPDATE) for status in (299, 300))
+    assert (odd.effect_unknown, page_of_choices.effect_unknown) == (True, False)
+
+
+def test_a_success_that_names_an_error_is_not_refused_and_may_have_had_its_effect() -> None:
+    outcome = classify(error(200, "MandatoryError"), Operation.CREATE)
+    assert (outcome.verdict, outcome.effect_unknown) == (Verdict.NOT_NOW, True)
+
+
 def test_json_without_anything_to_say_says_so() -> None:
     assert classify(answered(500, {}), Operation.CREATE).message == "HTTP 500: JSON without a message"
     assert classify(Reply(status=500), Operation.CREATE).message == "HTTP 500: no JSON"
