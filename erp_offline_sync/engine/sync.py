@@ -307,11 +307,12 @@ class SyncEngine:
             pass
 
     def _place_for(self, doctypes: Collection[str] | None) -> None:
-        """All of a day; of a larger backlog so much that something can go. The rest is placed meanwhile."""
-        slices = 0
+        """All of a day; of a larger backlog so much that something can go. The rest is placed meanwhile, while
+        something is on its way."""
+        slices, enough = 0, _PLACED_FIRST if self._lanes.empty else 1
         while self._place_some():
             slices += 1
-            if slices >= _PLACED_FIRST and self._due(1, doctypes):
+            if slices >= enough and self._due(1, doctypes):
                 return
 
     def _send_batch(self, doctypes: Collection[str] | None) -> bool:
