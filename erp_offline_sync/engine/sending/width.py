@@ -1,7 +1,7 @@
 """How many lanes a run uses, by what the central answers.
 
 A lane more is worth having while it brings more; where the central has no more hands, or its requests stand in each
-other's way, it only makes its users wait. So the number begins small and doubles, as long as that pays. From then on one more
+other's way, it only makes its users wait. So the number doubles at first, as long as that pays. From then on one more
 and one less are tried in turn, and kept where they do better. A deadlock, or a central that is busy or silent, halves
 it. Kept between runs.
 """
@@ -17,8 +17,6 @@ __all__ = ["Width"]
 
 _FIRST_WINDOW, _WINDOW = 0.1, 0.5
 """Seconds that each lane is watched, at least, before the number is judged: while it doubles, and later."""
-_FIRST = 2
-"""With one, nothing is on its way while the first answer is waited for, which says what the next shall be."""
 _PAYS = 0.3
 """What more lanes have to bring, of what they would bring with nothing in their way."""
 _PATIENCE = 3
@@ -29,7 +27,7 @@ _PATIENCE = 3
 class Width:
     """`lanes` at once. What they carried since that is their number: requests, and seconds of all of them."""
 
-    lanes: int = _FIRST
+    lanes: int = 1
     steady: bool = False
     """It doubles no more."""
     before: tuple[int, float] | None = None
@@ -88,5 +86,5 @@ class Width:
     def from_json(cls, value: Any, *, most: int) -> Width:
         """What `to_json` made; a beginning where there is nothing yet."""
         if value is None:
-            return cls(lanes=min(_FIRST, most))
+            return cls()
         return cls(lanes=max(1, min(int(value["lanes"]), most)), steady=bool(value["steady"]))
