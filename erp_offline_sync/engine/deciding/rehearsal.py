@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..classify import Outcome, Verdict
-from ..errors import CentralUnavailable, LocalRefused
+from ..errors import LocalRefused
 from ..merge import WHOLE, Change, Side, aligned_rows, merge
 from ..model import Conflict, Document, Json, Operation, Readiness, Request, Resolution, Schema, Status
 from ..names import in_local_names
@@ -104,13 +103,6 @@ class OnPaper:
         return current
 
 
-class _Unasking(Lookup):
-    """Nothing is asked of the central while a transaction is open."""
-
-    def fetch(self, doctype: str, name: str) -> Json | None:
-        raise CentralUnavailable(Outcome(verdict=Verdict.NOT_SENT))
-
-
 class _Untold:
     """The Events port of what does not come about."""
 
@@ -187,17 +179,12 @@ def _next(ports: Ports, line: str) -> Request | None:
         for request in store.open_in_line(line)[-1:]
         if request.status is Status.PENDING and request.operation is not Operation.CALL
     ]
-    for claimed in store.claim(ready, _TOKEN):
-        try:
-            prepared = _preparation(ports).prepare(claimed, number=_NUMBER)
-        except CentralUnavailable:
-            break
-        return prepared if isinstance(prepared, Request) else None
-    return None
+    prepared = _preparation(ports).at_once(store.claim(ready, _TOKEN), _NUMBER)
+    return prepared[0] if prepared else None
 
 
 def _preparation(ports: Ports) -> Preparation:
-    line, lookup, resolutions = Line(ports), _Unasking(ports), Resolutions(ports)
+    line, lookup, resolutions = Line(ports), Lookup(ports), Resolutions(ports)
     booking = Booking(ports, line, resolutions)
     knowledge = Knowledge(ports, lookup, booking)
     answers = Answers(ports, line, lookup, knowledge, booking, resolutions)
