@@ -667,7 +667,7 @@ def test_a_request_that_was_changed_on_its_way_is_refused_alone(till: Till, comp
 
 def test_what_there_is_no_time_for_is_not_looked_at(till: Till, companion: Any) -> None:
     requests = [till.note() for _ in range(30)]
-    answered = till.outcomes(*requests, seconds=0.2)
+    answered = till.outcomes(*requests, seconds=0.02)
     assert answered == ["applied"] * len(answered)
     assert 1 <= len(answered) < 30
     assert companion.count("Sync Receipt") == noted(companion) == len(answered)
