@@ -1,6 +1,6 @@
 """`python -m tests.site`: finds benches, runs the site tier on each, and writes `.site-tests.json`.
 
-A bench with ERPNext runs the cases about ERPNext, the others all the rest: a part each, counted apart. It passes
+A bench with ERPNext runs the cases about it as well, as a part that is counted apart. It passes
 only where every test passed, none was skipped, and each bench ran the same ones of its part.
 """
 
@@ -165,11 +165,9 @@ def _run_apart(
 
 
 def chosen_parts(apps: list[str], paths: list[str]) -> dict[bool, list[str]]:
-    """What runs on a bench with these apps, `{with ERPNext: paths}`: without paths the cases about ERPNext where it
-    has that, and all others where it has not; else what the paths name and the bench can run."""
-    able = "erpnext" in apps
-    if not paths:
-        return {True: [_ERPNEXT_TESTS]} if able else {False: [_SITE_TESTS]}
+    """What runs on a bench with these apps, `{with ERPNext: paths}`: of what the paths name, or of all, what it can
+    run."""
+    able, paths = "erpnext" in apps, paths or [_SITE_TESTS]
     about = [path for path in paths if Path(path.partition("::")[0]).is_relative_to(_ERPNEXT_TESTS)]
     others = [path for path in paths if path not in about]
     if any(Path(_ERPNEXT_TESTS).is_relative_to(path) for path in others):
