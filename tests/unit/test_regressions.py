@@ -541,7 +541,7 @@ def test_the_central_missing_a_link_is_not_the_document_gone(branch: Branch) -> 
     update = branch.update("Customer", "C-1", title="Anna")
     branch.answer(refused(404, "DoesNotExistError"))
     branch.run()
-    assert branch.status(update) is Status.NEEDS_ATTENTION
+    assert branch.status(update) is Status.RETRY
     assert branch.here("Customer", "C-1") is not None
     assert branch.there("Customer", name) is not None
 

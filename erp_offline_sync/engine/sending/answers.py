@@ -345,13 +345,17 @@ class Answers:
         return self._stale(request, outcome)
 
     def _missing(self, request: Request, outcome: Outcome) -> Result:
-        """Gone; but a document that this one links to is answered in the same words, so it is looked up."""
+        """Gone; but anything else that code over there looks for is answered in the same words, so it is looked up.
+
+        Where the document is there, something else was missing, perhaps for a moment only: ERPNext says this of a
+        submit that makes the first stock balance of an item beside another one that makes it.
+        """
         if request.operation is Operation.DELETE:
             return self.close(request, "gone already", outcome=outcome)
         _, central = self._knowledge.stands(request)
-        return (
-            self._booking.conflict(request, None) if central is None else self.link_missing(request, outcome)
-        )
+        if central is None:
+            return self._booking.conflict(request, None)
+        return self._wait_for_creator(request, outcome) or self._refused(request, outcome)
 
     def _taken(self, request: Request, outcome: Outcome) -> Result:
         """A name or unique value is taken: by this very document, or by another."""
@@ -421,10 +425,13 @@ class Answers:
 
     def link_missing(self, request: Request, outcome: Outcome) -> Result:
         """Waits for the request that creates what it links to, where the outbox has one that does not wait for it."""
+        return self._wait_for_creator(request, outcome) or self._refused_at_once(request, outcome)
+
+    def _wait_for_creator(self, request: Request, outcome: Outcome) -> Result | None:
         with self._store.transaction():
             creator = self._creator(request)
         if creator is None:
-            return self._refused_at_once(request, outcome)
+            return None
         return self.wait_for(self._booking.noted(request, outcome).altered(refused=True), creator)
 
     def wait_for(self, request: Request, creator: Request, *, first: Request | None = None) -> Result:
