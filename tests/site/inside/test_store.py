@@ -262,7 +262,7 @@ def test_saves_over_the_web_succeed_while_a_run_commits_all_the_time(settings, o
 
     def run(store):
         commits = 0
-        while not done.wait(0.01):
+        while not done.wait(0.001):
             with store.transaction():
                 store.set_meta("breaker", str(commits))
             commits += 1
@@ -278,7 +278,7 @@ def test_saves_over_the_web_succeed_while_a_run_commits_all_the_time(settings, o
         done.set()
         thread.join(60)
     assert statuses == [200] * 60
-    assert result["answer"] > 60
+    assert result["answer"] > 60, "as many commits as saves, or none was beside one"
 
 
 # ---------------------------------------------------------------- what a long outbox costs
