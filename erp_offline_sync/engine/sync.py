@@ -309,17 +309,25 @@ class SyncEngine:
     def _place_for(self, doctypes: Collection[str] | None) -> None:
         """All of a day; of a larger backlog so much that something can go. The rest is placed meanwhile, while
         something is on its way."""
-        slices, enough = 0, _PLACED_FIRST if self._lanes.empty else 1
+        begun = self._stats.processed or not self._lanes.empty
+        slices, enough = 0, 1 if begun else _PLACED_FIRST
         while self._place_some():
             slices += 1
             if slices >= enough and self._due(1, doctypes):
                 return
+
+    def _place_enough(self, size: int, doctypes: Collection[str] | None) -> None:
+        """So that a large push is full, where the backlog holds as much."""
+        lacking = size - len(self._due(size, doctypes)) if size > _PLACED_AT_ONCE else 0
+        while lacking > 0 and self._place_some():
+            lacking -= _PLACED_AT_ONCE
 
     def _send_batch(self, doctypes: Collection[str] | None) -> bool:
         """Claim a batch and send it; whether there was one. Its last answers may still be on their way."""
         self._place_for(doctypes)
         capabilities = self._companion.capabilities() if self._due(1, doctypes) else None
         size = self._batch_size() if capabilities is None else self._push_size()
+        self._place_enough(size, doctypes)
         with self._store.transaction():
             due = self._trial_first(self._due_beside(size, doctypes), doctypes)
             chosen = due if capabilities is None else self._batches.chosen(due)

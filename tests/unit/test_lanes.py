@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from support import (
     NOT_SENT,
     SCHEMAS,
     Branch,
+    a_branch,
     a_request,
     drain,
     manual,
@@ -21,8 +23,10 @@ from support import (
     with_lanes,
 )
 
+from erp_offline_sync.engine.config import Config
 from erp_offline_sync.engine.model import Operation, Reply, Schema, Status
 from erp_offline_sync.engine.sending.lanes import LANES, counter_of
+from erp_offline_sync.engine.sending.line import BREAKER
 from erp_offline_sync.testing.doubles import MemoryFlights
 
 KINDS = ["plain", "companion"]
@@ -30,7 +34,7 @@ BUSY = refused(429, "TooManyRequestsError")
 
 
 def a_wide_branch(kind: str, lanes: int = 4, **more: Any) -> Branch:
-    branch = manual(schemas=SCHEMAS, companion=kind == "companion", **more)
+    branch = a_branch(schemas=SCHEMAS, companion=kind == "companion", **more)
     with_lanes(branch, lanes)
     return branch
 
@@ -195,6 +199,37 @@ def test_no_more_leave_when_one_finds_the_line_closed(branch: Branch) -> None:
     assert branch.get(requests[0]).retry_count == 0
 
 
+def recorded_at_each_call(branch: Branch) -> list[int]:
+    """How many requests were recorded when each of the calls began."""
+    recorded: list[int] = []
+    each_call(branch, lambda number: recorded.append(branch.statuses().count(Status.SYNCED)))
+    return recorded
+
+
+def test_a_push_leaves_in_the_place_of_one_that_landed_before_that_is_recorded() -> None:
+    branch = a_wide_branch("companion", lanes=2, config=Config(sync_batch_size=10, sync_lanes=2))
+    many(branch, 40)
+    recorded = recorded_at_each_call(branch)
+    branch.run()
+    assert recorded == [0, 0, 0, 10]
+    assert set(branch.statuses()) == {Status.SYNCED}
+
+
+def test_nothing_leaves_in_the_place_of_a_push_that_was_refused_or_lost() -> None:
+    branch = a_wide_branch("companion", lanes=2, config=Config(sync_batch_size=10, sync_lanes=2))
+    many(branch, 40)
+    calls: list[int] = []
+
+    def busy(number: int) -> Reply | None:
+        calls.append(number)
+        return BUSY if number == 0 else None
+
+    each_call(branch, busy)
+    branch.run()
+    assert calls == [0, 1]
+    assert not branch.engine.line.breaker.closed
+
+
 def test_what_left_before_does_not_open_a_line_that_was_closed_since(branch: Branch) -> None:
     """The central asks for a pause of a minute; an answer to an earlier request comes after that."""
     many(branch, 60)
@@ -301,6 +336,38 @@ def test_a_large_backlog_is_placed_while_its_first_are_on_their_way(branch: Bran
     branch.run(budget=1e6)
     assert unplaced[0] == 500
     assert set(branch.statuses()) == {Status.SYNCED}
+
+
+def test_pushes_are_full_while_the_backlog_holds_as_much() -> None:
+    branch = a_wide_branch("companion", lanes=2, config=Config(sync_batch_size=450, sync_lanes=2))
+    many(branch, 1800)
+    branch.run(budget=1e6)
+    assert [len(push.requests) for push in branch.central.companion.pushes[:3]] == [450] * 3
+
+
+def test_lanes_that_were_found_outlive_a_run_that_begins_with_a_trial(branch: Branch) -> None:
+    """The run before it ended between the probe and the request that was to go alone."""
+    many(branch, 60)
+    branch.answer(*[NOT_SENT] * 4)
+    branch.run()
+    with branch.store.transaction():
+        breaker = json.loads(branch.store.get_meta(BREAKER) or "")
+        branch.store.set_meta(BREAKER, json.dumps({**breaker, "half_open": True}))
+    flights = branch.ports.flights
+    assert isinstance(flights, MemoryFlights)
+    flights.most = 0
+    branch.later(60)
+    branch.run()
+    assert most_at_once(branch) > 1
+
+
+def test_what_left_when_there_were_fewer_lanes_says_nothing_of_more() -> None:
+    """The third call began beside one other, and lands beside three."""
+    branch = a_branch(schemas=SCHEMAS)
+    many(branch, 16)
+    each_call(branch, lambda number: branch.clock.advance(1.0 if number < 3 else 2.0))
+    branch.run()
+    assert most_at_once(branch) == 4
 
 
 def test_what_waits_at_the_front_of_a_large_backlog_does_not_hide_the_rest(branch: Branch) -> None:

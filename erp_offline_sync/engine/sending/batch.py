@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from ..classify import Outcome, Verdict
 from ..errors import CentralUnavailable
@@ -134,11 +135,9 @@ class Batches:
             ready += some
         while ready and self._line.usable() and not self._interrupted():
             going, data = self._fitting(ready, capabilities.limits)
-            if not self._lanes.free or not all(map(self._lanes.may_leave, going)):
-                yield from self._lanes.land()
-                continue
-            ready = ready[len(going) :]
-            self._push(going, data, number, capabilities)
+            push = partial(self._push, going, data, number, capabilities)
+            if push() or (yield from self._lanes.land(in_its_place=push)):
+                ready = ready[len(going) :]
         self._booking.unclaim([*ready, *left])
 
     # before the push
@@ -187,13 +186,17 @@ class Batches:
 
     # the push
 
-    def _push(self, going: Sequence[Request], data: bytes, number: int, capabilities: Capabilities) -> None:
+    def _push(self, going: Sequence[Request], data: bytes, number: int, capabilities: Capabilities) -> bool:
+        """Whether there was a lane for it."""
+        if not self._lanes.free or not all(map(self._lanes.may_leave, going)):
+            return False
         marked = self._mark(going, number)
         self._lanes.start(
             marked,
             lambda central: central.push(data),
             lambda landing: self._landed(marked, len(data), capabilities, landing),
         )
+        return True
 
     def _landed(
         self, marked: Sequence[Request], size: int, capabilities: Capabilities, landing: Landing

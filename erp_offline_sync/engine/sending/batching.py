@@ -20,7 +20,7 @@ AIM = 3.5
 LARGEST = 500
 _SHORT, _LONG = 2.0, 5.0
 _LEAST_BYTES = 64 * 1024
-_SHARE = 1.0
+_SHARE = 1.5
 """Seconds that a share of what is left takes, at least: below that the way there and back costs more than it spares."""
 _AT_MOST_TIMES = 4
 """A size grows by no more at once: what a few requests cost says little about many."""
@@ -57,7 +57,8 @@ class Batching:
             size = min(size, fitting)
         elif seconds < _SHORT and sent >= size:
             size = max(size, min(size * _AT_MOST_TIMES, fitting))
-        return replace(self, size=max(1, min(size, most)), pace=looked_at / max(seconds, 0.001))
+        pace = looked_at / max(seconds, 0.001) if sent >= self.size or not self.pace else self.pace
+        return replace(self, size=max(1, min(size, most)), pace=pace)
 
     def share(self, left: int, lanes: int) -> int:
         """The size of the next push where no more than `left` requests are to be sent: the last ones are shared out

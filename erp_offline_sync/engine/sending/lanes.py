@@ -9,7 +9,7 @@ Source: semantics, "Runs".
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..classify import Outcome, Verdict
@@ -23,6 +23,7 @@ from .width import Width
 __all__ = ["LANES", "Delivered", "Landing", "Lanes", "counter_of"]
 
 LANES = "lanes"
+_OK = 200
 _STRAIN = frozenset({Verdict.CONTENTION, Verdict.NOT_NOW, Verdict.UNANSWERED})
 """Answers that say that it may be too much at once."""
 
@@ -47,8 +48,11 @@ class Landing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Flight:
+    """`wide`: how many lanes there were when it left; `trips`: how often the line had been closed by then."""
+
     requests: int
     counters: frozenset[str]
+    wide: int
     trips: int
     landed: Callable[[Landing], Iterator[Delivered]]
 
@@ -83,7 +87,9 @@ class Lanes:
         self._flights.clear()
         with self._store.transaction():
             text = self._store.get_meta(LANES)
-        self._width = self._kept = Width.from_json(json.loads(text) if text else None, most=self._most)
+        self._width = self._kept = Width.from_json(
+            json.loads(text) if text else None, most=self._ports.config.sync_lanes
+        )
 
     def keep(self) -> None:
         """For the next run, in the caller's transaction; nothing where it stands there already."""
@@ -138,27 +144,37 @@ class Lanes:
         ticket = self._ports.ids.new_key()
         counters = {counter for request in requests if (counter := self._counter(request)) is not None}
         self._flights[ticket] = _Flight(
-            requests=len(requests), counters=frozenset(counters), trips=self._line.trips, landed=landed
+            requests=len(requests),
+            counters=frozenset(counters),
+            wide=self._width.lanes,
+            trips=self._line.trips,
+            landed=landed,
         )
         self._ports.flights.start(ticket, call)
 
-    def land(self) -> Iterator[Delivered]:
-        """Wait for one of those on their way, and record it. Yields after each commit."""
+    def land(self, *, in_its_place: Callable[[], bool] | None = None) -> Generator[Delivered, None, bool]:
+        """Wait for one of those on their way, and record it. Yields after each commit.
+
+        Where the central answered properly, `in_its_place` may send before that is recorded, so that no lane waits
+        for the branch; what it answered is returned.
+        """
         flights = self._ports.flights
         while not flights.arrived() and self._meanwhile():
             pass
         arrived = flights.land()
-        flight = self._flights[arrived.ticket]
         full = len(self._flights) >= self._width.lanes
+        flight = self._flights.pop(arrived.ticket)
         carried, strained, trips = 0, False, self._line.trips
         timely = flight.trips == trips
+        well = timely and arrived.reply.status == _OK and self._line.breaker.closed
+        left = well and in_its_place is not None and in_its_place()
         for done in flight.landed(Landing(reply=arrived.reply, seconds=arrived.seconds, timely=timely)):
             verdict = done.outcome.verdict if done.outcome is not None else None
             carried += verdict in PROPER
             strained |= verdict in _STRAIN
             yield done
-        del self._flights[arrived.ticket]
         if strained or (self._line.trips > trips and self._line.breaker.reason == BUSY):
             self._width = self._width.halved()
-        elif full and carried:
+        elif full and carried and flight.wide == self._width.lanes:
             self._width = self._width.flown(carried=carried, seconds=arrived.seconds, most=self._most)
+        return left

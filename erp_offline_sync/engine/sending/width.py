@@ -15,7 +15,7 @@ from ..model import Json
 
 __all__ = ["Width"]
 
-_FIRST_WINDOW, _WINDOW = 0.1, 0.5
+_FIRST_WINDOW, _WINDOW = 0.05, 0.5
 """Seconds that each lane is watched, at least, before the number is judged: while it doubles, and later."""
 _PAYS = 0.3
 """What more lanes have to bring, of what they would bring with nothing in their way."""
@@ -45,8 +45,8 @@ class Width:
         seen = replace(
             self, carried=self.carried + carried, seconds=self.seconds + seconds, landed=self.landed + 1
         )
-        window = _WINDOW if self.steady else _FIRST_WINDOW
-        if seen.landed < self.lanes or seen.seconds < window * self.lanes:
+        window, enough = (_WINDOW, self.lanes) if self.steady else (_FIRST_WINDOW, -(-self.lanes // 2))
+        if seen.landed < enough or seen.seconds < window * enough:
             return seen
         rate = self.lanes * seen.carried / seen.seconds
         if self.before is not None:
