@@ -11,7 +11,9 @@ does the same there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import frappe
@@ -63,7 +65,7 @@ class _State:
 
     values: dict[str, Any]
     docstatus: int
-    links: tuple[Link, ...]
+    links: Callable[[], tuple[Link, ...]]
     request: str | None = None
 
 
@@ -188,25 +190,25 @@ def _saved(doc):
     outer = own[-1]
     seen = _still_there(outer.doc.flags.get(_SEEN))
     if len(own) == 1 and seen is None:
-        now, before = _state(doc), _state(doc.get_doc_before_save())
+        now, before = _state(doc), _former_state(doc.get_doc_before_save())
     else:
         # Saves of one document inside each other: what counts is what stands in the database.
         now = _state(frappe.get_doc(doc.doctype, doc.name))
-        before = seen or _state(outer.doc.flags.get(_BEFORE) or outer.doc.get_doc_before_save())
+        before = seen or _former_state(outer.doc.flags.get(_BEFORE) or outer.doc.get_doc_before_save())
     if before is None or (outer.kind == "insert" and seen is None):
         if outer.may_be_there and not _is_its_row(outer.doc):
             return
         request = _created(doc, policy, now)
     else:
         request = _changed(doc, policy, before, now)
-    outer.doc.flags[_SEEN] = _State(now.values, now.docstatus, now.links, request or (seen and seen.request))
+    outer.doc.flags[_SEEN] = replace(now, request=request or (seen and seen.request))
 
 
 def _created(doc, policy, now):
     if "insert" not in policy.operations:
         return None
     whole = {**now.values, "name": doc.name, "docstatus": now.docstatus}
-    body, links = document_body(whole, schema_of(doc.doctype)), now.links
+    body, links = document_body(whole, schema_of(doc.doctype)), now.links()
     field, first = _workflow(doc.doctype)
     state = body.get(field)
     moved = not now.docstatus and state not in (None, "", first)
@@ -217,7 +219,7 @@ def _created(doc, policy, now):
     request = _write(doc, policy, Operation.CREATE, doc.name, body, links=links, unique=unique_values(doc))
     if moved and "update" in policy.operations:
         step, base = {field: state}, {field: first}
-        links = tuple(link for link in now.links if link.path == field)
+        links = tuple(link for link in now.links() if link.path == field)
         request = _write(doc, policy, Operation.UPDATE, doc.name, step, base=base, links=links, apart=True)
     return request
 
@@ -244,7 +246,7 @@ def _changed(doc, policy, before, now):
     if not fields and operation is Operation.UPDATE:
         return None
     body, base = ({field: state.values[field] for field in fields} for state in (now, before))
-    links = (*now.links, *_former(before.links, now.links, fields))
+    links = (*now.links(), *_former(before, now, schema, fields))
     # A workflow lets a document pass one transition at a time, and none while it is created.
     apart = operation is Operation.UPDATE and _workflow(doc.doctype)[0] in fields
     return _write(doc, policy, operation, doc.name, body, base=base, links=links, apart=apart)
@@ -262,19 +264,28 @@ def _row_names(state, table):
     return [row["name"] for row in state.values[table]]
 
 
-def _former(before, now, fields):
+def _former(before, now, schema, fields):
     """What the changed fields linked to before. Their path is no field of a body: nothing is rewritten by them,
     but what deletes or renames such a document waits for this change."""
-    still = {(link.doctype, link.name) for link in now}
+    if not any(field in kind for field in fields for kind in (schema.links, schema.dynamic, schema.tables)):
+        return ()
+    still = {(link.doctype, link.name) for link in now.links()}
     return tuple(
         Link(path=f"was:{link.path}", doctype=link.doctype, name=link.name)
-        for link in before
+        for link in before.links()
         if link.path.partition(".")[0] in fields and (link.doctype, link.name) not in still
     )
 
 
 def _state(doc):
-    return None if doc is None else _State(read(doc), int(doc.docstatus or 0), links_of(doc))
+    """As it is now; it goes on changing."""
+    links = links_of(doc)
+    return _State(read(doc), int(doc.docstatus or 0), lambda: links)
+
+
+def _former_state(doc):
+    """Of a copy that Frappe keeps of what was. What it linked to is seldom wanted."""
+    return doc and _State(read(doc), int(doc.docstatus or 0), partial(links_of, doc))
 
 
 def _still_there(state):
@@ -335,18 +346,19 @@ def _in_database(doc, fields):
 def _write(doc, policy, operation, name, body, *, base=None, links=(), unique=None, apart=False):
     """Answers the row's id, or None where nothing is left to send. Refuses, before anything is stored, what can
     never travel."""
-    body, links = _without_derived(body, links)
-    if not body and operation is Operation.UPDATE:
-        return None
+    place = next_place({(link.doctype, link.name) for link in links})
+    if place.derived:
+        body, links = _without_derived(body, links)
+        if not body and operation is Operation.UPDATE:
+            return None
     key = _ids.new_key()
     _refuse_large(doc, body)
     method, path = _call(operation, doc.doctype, str(name))
-    seq, now = next_place()
     insert_request(
         Request(
             id=key,
             key=key,
-            seq=seq,
+            seq=place.seq,
             operation=operation,
             resource_type=doc.doctype,
             resource_id=str(name),
@@ -356,8 +368,8 @@ def _write(doc, policy, operation, name, body, *, base=None, links=(), unique=No
             base=base,
             links=tuple(links),
             unique=unique or {},
-            created_at=now,
-            changed_at=now,
+            created_at=place.now,
+            changed_at=place.now,
             priority=policy.priority,
             rank=policy.priority,
             order_group=policy.order_group,

@@ -21,7 +21,9 @@ _NUMBERS = ("enabled", "sync_on_save")
 def effective():
     """All settings but the secret, as a dict; numbers of the engine as they were written."""
     stated = {name: value for name, value in _stated().items() if name != "api_secret"}
-    values = {**frappe.db.get_singles_dict(SETTINGS), **stated}
+    # Every save that is captured asks: Frappe's own way to put this question together takes five times as long.
+    kept = frappe.db.sql("select `field`, `value` from `tabSingles` where `doctype` = %s", (SETTINGS,))
+    values = {**dict(kept), **stated}
     for name in _NUMBERS:
         values[name] = cint(values.get(name))
     values.setdefault("role", "Branch")

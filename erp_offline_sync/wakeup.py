@@ -52,17 +52,21 @@ def _forget():
 def _wake():
     _forget()
     try:
-        if settings.effective()["sync_on_save"]:
-            enqueue_run()
+        enqueue_run(unless=_not_on_save)
     except Exception as error:
         _log("no run was woken", error)
 
 
-def enqueue_run(trigger="save", *, force=False, doctypes=None):
+def _not_on_save():
+    return not settings.effective()["sync_on_save"]
+
+
+def enqueue_run(trigger="save", *, force=False, doctypes=None, unless=None):
     """Put a run into the queue, at once; whether one is on its way now. Never raises.
 
     Nothing is queued where a run is on its way already, but for one that somebody forces or wants for some
-    doctypes only. Redis is tried for a forced one even where it could not be reached a moment ago.
+    doctypes only. Redis is tried for a forced one even where it could not be reached a moment ago. `unless` is
+    asked only where no run is on its way: then a save has asked Redis one thing, and the database nothing.
     """
     global _rests_until
     if time.monotonic() < _rests_until and not force:
@@ -78,6 +82,9 @@ def enqueue_run(trigger="save", *, force=False, doctypes=None):
         return True
     messages = list(frappe.local.message_log)
     try:
+        if unless is not None and unless():
+            clear_mark()
+            return False
         frappe.enqueue(
             RUN,
             queue=settings.effective().get("queue") or QUEUE,

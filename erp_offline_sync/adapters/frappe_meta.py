@@ -84,6 +84,8 @@ class _Shape:
 
     schema: Schema
     convert: Mapping[str, Callable[[Any], Any]]
+    links: Mapping[str, str]
+    """Link field → doctype, but for those whose documents each site has of its own (`_is_local`)."""
     dynamic: Mapping[str, str]
     """Dynamic Link field → field that holds its doctype."""
     tables: Mapping[str, _Shape]
@@ -175,7 +177,8 @@ def _derive(
         precision=precision,
     )
     metas = (meta, *(child for shape in tables.values() for child in shape.metas))
-    return _Shape(schema, convert, dynamic, tables, metas)
+    travelling = {name: doctype for name, doctype in links.items() if not _is_local(doctype)}
+    return _Shape(schema, convert, travelling, dynamic, tables, metas)
 
 
 def _decimals(field: Any) -> int:
@@ -243,10 +246,12 @@ def links_of(doc: Any) -> tuple[Link, ...]:
 
 
 def _links(doc: Any, shape: _Shape, prefix: str) -> Iterator[Link]:
-    static = shape.schema.links.items()
-    named = ((field, doc.get(options)) for field, options in shape.dynamic.items())
-    for field, doctype in (*static, *named):
+    for field, doctype in shape.links.items():
         name = doc.get(field)
+        if name:
+            yield Link(path=f"{prefix}{field}", doctype=doctype, name=str(name))
+    for field, options in shape.dynamic.items():
+        name, doctype = doc.get(field), doc.get(options)
         if name and doctype and not _is_local(doctype):
             yield Link(path=f"{prefix}{field}", doctype=str(doctype), name=str(name))
 

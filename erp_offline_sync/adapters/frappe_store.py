@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from secrets import token_hex
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import frappe
@@ -59,6 +59,7 @@ __all__ = [
     "SEQUENCE",
     "ConflictNews",
     "FrappeStore",
+    "Place",
     "derived_among",
     "forget_derived",
     "insert_request",
@@ -240,7 +241,7 @@ class FrappeStore:
             raise InvalidRequest(
                 f"There is a request {request.id}, or one with its idempotency key, already."
             )
-        added = request.altered(seq=next_place()[0])
+        added = request.altered(seq=next_place().seq)
         insert_request(added)
         self._count(None, added)
         return added
@@ -789,14 +790,29 @@ class FrappeStore:
         return before
 
 
-def next_place() -> tuple[int, datetime]:
-    """The next `seq`, and the database's time. The caller holds the lock of the document it is about."""
+class Place(NamedTuple):
+    """Where a row comes in the outbox, and when by the database's clock. `derived`: something that it links to is
+    noted as derived (`derived_among` tells which)."""
+
+    seq: int
+    now: datetime
+    derived: bool
+
+
+def next_place(links: Iterable[tuple[str, str]] = ()) -> Place:
+    """The place of the next row, which links to these (doctype, name). The caller holds the lock of the document
+    that the row is about."""
+    some, values = _one_of("name", tuple(_derived_key(*link) for link in links))
+    noted = f"SELECT 1 FROM `{_METADATA}` WHERE 1 = 1{some}"  # noqa: S608
     if not _is_sqlite():
-        seq, moment = frappe.db.sql(f"SELECT NEXTVAL({_sequence()}), {_utc()}")[0]
-        return int(seq), moment.replace(tzinfo=timezone.utc)
+        # One question: a save waits for the answer.
+        derived = f"EXISTS ({noted})" if values else "0"
+        seq, moment, derived = frappe.db.sql(f"SELECT NEXTVAL({_sequence()}), {_utc()}, {derived}", values)[0]
+        return Place(int(seq), moment.replace(tzinfo=timezone.utc), bool(derived))
     # Whoever has written holds the one write lock, so nobody else takes this number.
     counted = json.loads(_meta(_COUNTERS) or "{}").get(_TOP, 0)
-    return max(_number(f"SELECT MAX(`seq`) FROM `{_REQUESTS}`"), int(counted)) + 1, database_now()  # noqa: S608
+    seq = max(_number(f"SELECT MAX(`seq`) FROM `{_REQUESTS}`"), int(counted)) + 1  # noqa: S608
+    return Place(seq, database_now(), bool(values) and bool(frappe.db.sql(f"{noted} LIMIT 1", values)))
 
 
 def insert_request(request: Request) -> None:

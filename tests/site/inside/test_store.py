@@ -192,7 +192,7 @@ def _add_one(store):
 
     from erp_offline_sync.adapters.frappe_store import insert_request, next_place
 
-    seq, now = next_place()
+    seq, now, _ = next_place()
     insert_request(make_request("saved", seq=seq, created_at=now))
     frappe.db.commit()
 
