@@ -83,6 +83,7 @@ _LEASE = "run_lease"
 _TOP = "seq"
 """In the counters: the largest `seq` counted, so that a purge gives none away a second time."""
 
+_NAME_TAKING = (Operation.DELETE.value, Operation.RENAME.value)
 _CHUNK = 200
 _RETRIES_SEEN = 200
 """How many of the longest due retries are put in order of rank at a time, at least."""
@@ -147,6 +148,14 @@ class FrappeStore:
         self._news: dict[str, ConflictNews] = {}
         self._held: dict[tuple[str, str], Row] = {}
         """Rows of this transaction that are locked, by table and name, as they stand."""
+        self._alone: set[str] = set()
+        """Requests of this transaction that nothing waits for, and that link to nothing."""
+        self._absent: set[tuple[str, str]] = set()
+        """(doctype, name) of which this transaction found no document."""
+        self._unborn: set[str] = set()
+        """Ids that no document has yet."""
+        self._kept_names: set[tuple[str, str]] = set()
+        """(doctype, name) that no open request takes from its document."""
         self._began: datetime | None = None
         self._depth = 0
         self._moved: Counter[str] = Counter()
@@ -184,9 +193,14 @@ class FrappeStore:
         finally:
             self._depth = 0
             self._began = None
-            self._held.clear()
+            self._forget_held()
             self._moved.clear()
             self._top_seq = 0
+
+    def _forget_held(self) -> None:
+        self._held.clear()
+        for known in (self._alone, self._absent, self._unborn, self._kept_names):
+            known.clear()
 
     def _begin(self) -> str | None:
         if not self._owns:
@@ -243,6 +257,7 @@ class FrappeStore:
             )
         added = request.altered(seq=next_place().seq)
         insert_request(added)
+        self._kept_names.clear()
         self._count(None, added)
         return added
 
@@ -255,6 +270,51 @@ class FrappeStore:
         self._inside()
         self._hold(_REQUESTS, REQUEST_COLUMNS, [request.id for request in requests])
         self._hold(_DOCUMENTS, DOCUMENT_COLUMNS, [request.line for request in requests if request.line])
+        names = [request.id for request in requests]
+        for start in range(0, len(names), _CHUNK):
+            chunk = names[start : start + _CHUNK]
+            waited, values = _one_of("waits_for", chunk)
+            linking, ids = _one_of("request", chunk)
+            found = frappe.db.sql(
+                f"SELECT `waits_for` FROM `{_REQUESTS}` WHERE `status` = 'Waiting'{waited}{_for_update()}",  # noqa: S608
+                values,
+            ) + frappe.db.sql(f"SELECT `request` FROM `{_EDGES}` WHERE 1 = 1{linking}", ids)  # noqa: S608
+            self._alone.update(set(chunk) - {name for (name,) in found})
+        self._look_ahead([request for request in requests if request.line is None])
+
+    def _look_ahead(self, requests: Sequence[Request]) -> None:
+        """What is asked of each request that is to be placed, and mostly finds nothing: once for all of a doctype.
+
+        Where it finds anything, it is asked of each: this database may take two names for one.
+        """
+        names: dict[str, set[str]] = {}
+        for request in requests:
+            if request.resource_type and request.resource_id:
+                names.setdefault(request.resource_type, set()).add(request.resource_id)
+        for doctype, some in names.items():
+            for start in range(0, len(some), _CHUNK):
+                chunk = sorted(some)[start : start + _CHUNK]
+                keys = {(doctype, name) for name in chunk}
+                named, values = _one_of("local_name", chunk)
+                if not self._documents(
+                    f"`reference_doctype` = %s AND `live` = %s{named}", (doctype, LIVE, *values)
+                ):
+                    self._absent |= keys
+                about, values = _one_of("resource_id", chunk)
+                taking, operations = _one_of("operation", _NAME_TAKING)
+                is_open, states = _one_of("status", _OPEN)
+                if not frappe.db.sql(
+                    f"SELECT `name` FROM `{_REQUESTS}` WHERE `resource_type` = %s"  # noqa: S608
+                    f"{about}{is_open}{taking} LIMIT 1",
+                    (doctype, *values, *states, *operations),
+                ):
+                    self._kept_names |= keys
+        ids = [request.id for request in requests]
+        for start in range(0, len(ids), _CHUNK):
+            chunk = ids[start : start + _CHUNK]
+            some_ids, values = _one_of("name", chunk)
+            if not frappe.db.sql(f"SELECT `name` FROM `{_DOCUMENTS}` WHERE 1 = 1{some_ids} LIMIT 1", values):  # noqa: S608
+                self._unborn.update(chunk)
 
     def replace(self, request: Request, *, token: int | None = None) -> bool:
         self._inside()
@@ -359,9 +419,10 @@ class FrappeStore:
         self, doctype: str, name: str, operations: Collection[Operation], *, before: int
     ) -> list[Request]:
         self._inside()
-        if not operations:
+        wanted_values = {operation.value for operation in operations}
+        if not operations or ((doctype, name) in self._kept_names and wanted_values <= set(_NAME_TAKING)):
             return []
-        wanted, values = _one_of("operation", [operation.value for operation in operations])
+        wanted, values = _one_of("operation", sorted(wanted_values))
         is_open, states = _one_of("status", _OPEN)
         rows = frappe.db.sql(
             f"SELECT `name` FROM `{_REQUESTS}` WHERE `resource_type` = %s AND `resource_id` = %s"  # noqa: S608
@@ -372,11 +433,13 @@ class FrappeStore:
 
     def release(self, request_id: str) -> int:
         self._inside()
+        if request_id in self._alone:
+            return 0
         waiting, values = "WHERE `waits_for` = %s AND `status` = 'Waiting'", (request_id,)
         # A locking read sees also what another transaction has just committed.
         count = len(frappe.db.sql(f"SELECT `name` FROM `{_REQUESTS}` {waiting}{_for_update()}", values))  # noqa: S608
         if count:
-            self._held.clear()
+            self._forget_held()
             frappe.db.sql(
                 f"UPDATE `{_REQUESTS}` SET `status` = 'Pending', `readiness` = %s, `lease_token` = 0,"  # noqa: S608
                 f" `waits_for` = NULL, `waits_why` = NULL, `modified` = %s {waiting}",
@@ -433,16 +496,19 @@ class FrappeStore:
     # edges
     def set_links(self, request_id: str, seq: int, lines: Iterable[str]) -> None:
         self._inside()
+        lines = set(lines)
+        if not lines and request_id in self._alone:
+            return
+        self._alone.discard(request_id)
         there = dict(
             frappe.db.sql(
                 f"SELECT `line`, `name` FROM `{_EDGES}` WHERE `request` = %s",  # noqa: S608
                 (request_id,),
             )
         )
-        wanted = set(lines)
-        for line in sorted(there.keys() - wanted):
+        for line in sorted(there.keys() - lines):
             _delete(_EDGES, there[line])
-        for line in sorted(wanted - there.keys()):
+        for line in sorted(lines - there.keys()):
             edge = {"request": request_id, "seq": seq, "line": line, "open": 1}
             _insert(_EDGES, {"name": fingerprint([request_id, line]), **edge})
 
@@ -471,9 +537,13 @@ class FrappeStore:
         return row_to_document(row) if row else None
 
     def document_named(self, doctype: str, local_name: str) -> Document | None:
+        if (doctype, local_name) in self._absent and self._depth:
+            return None
         found = self._documents(
             "`reference_doctype` = %s AND `local_name` = %s AND `live` = %s", (doctype, local_name, LIVE)
         )
+        if not found:
+            self._absent.add((doctype, local_name))
         return found[0] if found else None
 
     def documents_at_central(self, doctype: str, central_names: Collection[str]) -> list[Document]:
@@ -487,12 +557,14 @@ class FrappeStore:
 
     def put_document(self, document: Document) -> None:
         self._inside()
-        if not document.deleted and not self._has_its_name(document):
-            there = self.document_named(document.doctype, document.local_name)
+        name = (document.doctype, document.local_name)
+        if not document.deleted and name not in self._absent and not self._has_its_name(document):
+            there = self.document_named(*name)
             if there is not None and there.id != document.id:
                 raise NotAllowed(
                     f"{document.doctype} {document.local_name} is the document {there.id} already."
                 )
+        self._absent.discard(name)
         row = document_to_row(document)
         row["touched_at"] = self._wall.text(document.touched_at)
         self._upsert(_DOCUMENTS, DOCUMENT_COLUMNS, row)
@@ -663,6 +735,8 @@ class FrappeStore:
         """Write what differs from the row, move the counters and, at an end, forget what the document linked to."""
         changes = self._changes(row, request)
         self._count(row, request)
+        if request.waits_for:
+            self._alone.discard(request.waits_for)
         self._update(_REQUESTS, [request.id], changes)
         if request.status in ENDS:
             self.set_links(request.id, request.seq, ())
@@ -778,7 +852,9 @@ class FrappeStore:
 
     def _upsert(self, table: str, columns: Sequence[str], row: Row) -> Row | None:
         """The row as it was; None where it is new."""
-        old = self._row(table, columns, row["name"], lock=True)
+        unborn = table == _DOCUMENTS and row["name"] in self._unborn
+        old = None if unborn else self._row(table, columns, row["name"], lock=True)
+        self._unborn.discard(row["name"])
         if old is None:
             _insert(table, row)
             return None
@@ -821,7 +897,8 @@ def insert_request(request: Request) -> None:
     A taken id or key is an error of the database.
     """
     row = _request_row(request, _Wall())
-    _insert(_REQUESTS, {**row, "creation": row["created_at"]})
+    known = {column: value for column, value in row.items() if value is not None}
+    _insert(_REQUESTS, known, at=row["created_at"])
 
 
 def note_derived(doctype: str, name: str) -> None:
@@ -1005,9 +1082,10 @@ def _meta(key: str) -> str | None:
     return rows[0][0] if rows else None
 
 
-def _insert(table: str, row: Row, *, or_ignore: bool = False) -> None:
-    """Insert a row with Frappe's own columns beside it; with `or_ignore` nothing where the name is taken."""
-    now, user = frappe.utils.now(), frappe.session.user
+def _insert(table: str, row: Row, *, or_ignore: bool = False, at: str | None = None) -> None:
+    """Insert a row with Frappe's own columns beside it; with `or_ignore` nothing where the name is taken. `at`: the
+    site's wall clock, where it is known already."""
+    now, user = at or frappe.utils.now(), frappe.session.user
     own = {"creation": now, "modified": now, "owner": user, "modified_by": user, "docstatus": 0, "idx": 0}
     full = {**own, **row}
     ignore = " IGNORE" if or_ignore and frappe.db.db_type == "mariadb" else ""

@@ -122,8 +122,8 @@ class Placer:
     # what stands before
 
     def _before(self, request: Request) -> Request | None:
-        if request.line is None:
-            return None
+        if request.line in (None, request.id):
+            return None  # about no document, or the create that its line began with
         open_before = self._store.open_in_line(request.line, before=request.seq, limit=1)
         return open_before[0] if open_before else None
 

@@ -52,19 +52,25 @@ def _claim(origin, request, low_water):
     """What is known already is answered by a look that waits for nobody, not even for an effect under way."""
     frappe.db.rollback()
     row, now = _row_name(origin, request.id), database_now()
-    found = _find(row)
-    answer = _already(found, request, now) if found else None
-    if answer is None and found is None and request.number < low_water:
-        answer = PushResult(id=request.id, outcome=PushOutcome.TOO_OLD)
-    if answer is not None:
-        return answer
-    restart()
-    claimed = _take_over(row, request, now) if found else _take(row, origin, request, now)
+    is_new = frappe.db.db_type != "sqlite" and request.number >= low_water
+    # Nearly always nobody knows it. On SQLite whoever writes waits for all others who do: there it is looked first.
+    claimed = _taken(row, origin, request, now) if is_new else None
+    if claimed is None:
+        found = _find(row)
+        answer = _already(found, request, now) if found else None
+        if answer is None and found is None and request.number < low_water:
+            answer = PushResult(id=request.id, outcome=PushOutcome.TOO_OLD)
+        if answer is not None:
+            return answer
+        turn_to_writing()
+        claimed = _take_over(row, request, now) if found else _taken(row, origin, request, now)
     frappe.db.commit()
-    return claimed
+    # Another delivery was faster by a moment.
+    return claimed or _running(request)
 
 
-def _take(row, origin, request, now):
+def _taken(row, origin, request, now):
+    """A Claim of what nobody knows; None where somebody does."""
     claimed = Claim(row=row, token=secrets.token_hex(16))
     values = {
         "name": row,
@@ -82,9 +88,8 @@ def _take(row, origin, request, now):
     except Exception as error:
         if not frappe.db.is_duplicate_entry(error):
             raise
-        # Another delivery was faster by a moment.
         frappe.db.rollback()
-        return _running(request)
+        return None
     return claimed
 
 
@@ -205,9 +210,20 @@ def purge_old_receipts(days=KEPT_DAYS, seconds=PURGE_SECONDS):
 
 
 def restart():
-    """A transaction of its own, with a view of the present. On SQLite this takes the one write lock: a transaction
-    that has read can no longer write once another one has written."""
+    """A transaction of its own, with a view of the present."""
     frappe.db.rollback()
+    _take_the_turn()
+
+
+def turn_to_writing():
+    """From here on the transaction, which has done nothing but look at rows of ours, writes. On SQLite it begins
+    anew for that; elsewhere what it writes, it sees as it is by then."""
+    if frappe.db.db_type == "sqlite":
+        restart()
+
+
+def _take_the_turn():
+    """On SQLite, the one write lock: a transaction that has read can no longer write once another one has written."""
     if frappe.db.db_type == "sqlite":
         frappe.db.sql(f"UPDATE {_TABLE} SET `outcome` = `outcome` WHERE `name` = ''")  # noqa: S608
 

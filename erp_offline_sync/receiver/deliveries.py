@@ -41,12 +41,15 @@ def receive(push, low_water):
     for request in push.requests:
         if outcomes and (time.monotonic() - began >= seconds or size >= LIMITS.max_inflated_bytes):
             break
+        stands = False
         try:
             outcome = _deliver(push.origin, request, low_water)
+            stands = outcome.outcome is PushOutcome.APPLIED
         finally:
-            surroundings.put_back()
+            surroundings.put_back(stands=stands)
         outcomes.append(outcome)
         size += len(json.dumps(outcome.document, default=str)) if outcome.document else 0
+    frappe.db.rollback()
     return outcomes
 
 
@@ -113,8 +116,9 @@ def _apply(request, claimed):
 
 
 def begin():
-    """A transaction of a request's own, and no messages of what was before."""
-    claims.restart()
+    """A transaction of a request's own, and no messages of what was before. What was before it was committed or
+    undone."""
+    claims.turn_to_writing()
     frappe.clear_messages()
     frappe.flags.currently_saving = []
 
@@ -143,16 +147,16 @@ def _result(request, effect):
     applied = PushResult(id=request.id, outcome=PushOutcome.APPLIED, name=effect.name)
     if effect.name is None or effect.gone:
         return applied
-    stands = frappe.db.get_value(effect.doctype, effect.name, ["modified", "docstatus"])
-    if stands is None:
-        raise _RolledBack(_ROLLED_BACK)
     try:
-        document = as_it_stands(effect.doctype, effect.name)
+        document = stands = as_it_stands(effect.doctype, effect.name)
     except frappe.PermissionError:
         # A user may be allowed to write what it may not read.
-        document = None
-    version, docstatus = (document["modified"], document["docstatus"]) if document else stands
-    return replace(applied, version=str(version), docstatus=int(docstatus or 0), document=document)
+        document, columns = None, ["modified", "docstatus"]
+        stands = frappe.db.get_value(effect.doctype, effect.name, columns, as_dict=True)
+    if stands is None:
+        raise _RolledBack(_ROLLED_BACK)
+    version, docstatus = str(stands["modified"]), int(stands["docstatus"] or 0)
+    return replace(applied, version=version, docstatus=docstatus, document=document)
 
 
 def _with_document(request, result):
@@ -177,8 +181,12 @@ class Surroundings:
         self._flags = {**frappe.local.flags, "currently_saving": []}
         self._response = copy.copy(frappe.local.response)
 
-    def put_back(self):
-        frappe.db.rollback()
+    def put_back(self, *, stands=False):
+        """`stands`: what was done meanwhile is committed, so that what is cached of it is true. Then definitions of
+        document types and the like stay in this process's cache, as they do through any job that saves many
+        documents; values and documents that were looked up do not."""
+        if not stands:
+            frappe.db.rollback()
         if frappe.session.user != self._user:
             frappe.set_user(self._user)
         frappe.local.lang = self._language
@@ -187,7 +195,14 @@ class Surroundings:
         frappe.local.response = copy.copy(self._response)
         frappe.clear_messages()
         frappe.local.error_log = []
-        frappe.local.cache = {}
-        frappe.db.value_cache.clear()
+        cached, values = (frappe.local.cache, frappe.db.value_cache) if stands else ({}, {})
+        frappe.local.cache = {key: value for key, value in cached.items() if not _is_of_a_document(key)}
+        # By the name of a doctype: settings, which Frappe forgets when they are saved. Other values it does not forget.
+        frappe.db.value_cache = {key: value for key, value in values.items() if isinstance(key, str)}
         if getattr(frappe.local, "request_cache", None) is not None:
             frappe.local.request_cache.clear()
+
+
+def _is_of_a_document(key):
+    """Whether that key of Frappe's cache holds a document, which code over there may have changed in memory."""
+    return b"document_cache" in key if isinstance(key, bytes) else "document_cache" in str(key)

@@ -48,8 +48,12 @@ class Effect:
 
 def apply(request, *, queued=False):
     """Do it; answers the Effect. Raises Differs, and whatever Frappe raises. `queued`: it was left to a job before."""
-    if request.doctype and not frappe.db.exists("DocType", request.doctype):
-        raise ImportError(_("There is no document type {0}.").format(request.doctype))
+    if request.doctype:
+        try:
+            frappe.get_meta(request.doctype)
+        except frappe.DoesNotExistError:
+            frappe.clear_messages()
+            raise ImportError(_("There is no document type {0}.").format(request.doctype)) from None
     return _OPERATIONS[request.operation](request, queued)
 
 
@@ -214,9 +218,12 @@ def _own(meta, values, document=None):
 def as_it_stands(doctype, name):
     """The document as the user may read it, read anew: no passwords and nothing of the Desk's own. None where it is
     gone; raises PermissionError where the user may not read it."""
-    if not frappe.db.exists(doctype, name):
+    said = list(frappe.local.message_log)
+    try:
+        document = frappe.get_doc(doctype, name)
+    except frappe.DoesNotExistError:
+        frappe.local.message_log = said
         return None
-    document = frappe.get_doc(doctype, name)
     document.check_permission("read")
     document.apply_fieldlevel_read_permissions()
     return _shown(document.meta, document.as_dict())

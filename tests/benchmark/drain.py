@@ -1,20 +1,22 @@
 """How near a drain comes to what the central needs by itself: a stand-in that takes as long as it is told.
 
-Floor: documents × time of one document / writers of the central. No branch can be faster than that.
+Floor: documents × time of one document / writers of the central. No branch can be faster than that. A branch keeps
+how many lanes its central has use for and how large pushes may be; so each outbox is drained twice, once by a branch
+that never sent before and once by the same branch later.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from erp_offline_sync import bootstrap
 
 from .central import CentralProcess
 from .documents import NOTE, note
 from .figure import Figure, Plan, Run, at_least
-from .measuring import interleaved
+from .measuring import Samples
 from .outboxes import create, drained, fill
 
 __all__ = ["PLANS", "measure"]
@@ -27,48 +29,52 @@ DOCUMENTS, ROUNDS = 10_000, 3
 _FEW, _ONCE = 400, 1
 
 
-def _id(point: tuple[int, int, int]) -> str:
-    return "drain.efficiency." + "-".join(map(str, point))
+FIRST, LATER = "drain.first", "drain.efficiency"
+
+
+def _id(kind: str, point: tuple[int, int, int]) -> str:
+    return f"{kind}." + "-".join(map(str, point))
 
 
 PLANS = tuple(
     Plan(
-        id=_id(point),
-        title=f"floor / measured; {point[0]} ms line, {point[1]} ms a request, {point[2]} ms a document",
+        id=_id(kind, point),
+        title=f"floor / measured{whose}; {point[0]} ms line, {point[1]} ms a request, {point[2]} ms a document",
         unit="",
         goal=at_least(0.8),
     )
+    for kind, whose in ((LATER, ""), (FIRST, ", a branch's very first"))
     for point in POINTS
 )
 
 
 def measure(run: Run, plans: Sequence[Plan]) -> Iterator[Figure]:
     documents, rounds = (_FEW, _ONCE) if run.quick else (DOCUMENTS, ROUNDS)
-    points = {_id(point): point for point in POINTS}
-    turn = iter(range(10_000))
-
-    def arm(point: tuple[int, int, int]) -> Callable[[], float]:
-        return lambda: _drain(run, point, documents, next(turn))
-
-    def heard(name: str, turn: int, seconds: float) -> None:
-        run.say(f"{name}: {documents} documents in {seconds:.1f} s")
-
-    taken = interleaved({plan.id: arm(points[plan.id]) for plan in plans}, rounds, heard=heard)
-    for plan in plans:
-        floor = documents * points[plan.id][2] / 1000 / WRITERS
-        seconds = taken[plan.id]
-        efficiency = type(seconds)(tuple(floor / value for value in seconds.values))
-        yield plan.measured(
-            efficiency,
-            documents=documents,
-            floor_seconds=floor,
-            seconds=seconds.median,
-            documents_a_second=documents / seconds.median,
-        )
+    by_id = {plan.id: plan for plan in plans}
+    points = [point for point in POINTS if {_id(FIRST, point), _id(LATER, point)} & set(by_id)]
+    taken: dict[str, list[float]] = {plan.id: [] for plan in plans}
+    for turn, point in enumerate(points * rounds):
+        drains = _drains(run, point, documents, turn, twice=_id(LATER, point) in by_id)
+        for kind, seconds in zip((FIRST, LATER), drains, strict=False):
+            run.say(f"{_id(kind, point)}: {documents} documents in {seconds:.1f} s")
+            taken.setdefault(_id(kind, point), []).append(seconds)
+    for point in points:
+        floor = documents * point[2] / 1000 / WRITERS
+        for plan in filter(None, map(by_id.get, (_id(LATER, point), _id(FIRST, point)))):
+            seconds = Samples(tuple(taken[plan.id]))
+            yield plan.measured(
+                Samples(tuple(floor / value for value in seconds.values)),
+                documents=documents,
+                floor_seconds=floor,
+                seconds=seconds.median,
+                documents_a_second=documents / seconds.median,
+            )
 
 
-def _drain(run: Run, point: tuple[int, int, int], documents: int, turn: int) -> float:
-    """Seconds from the beginning of the run until the last is recorded."""
+def _drains(
+    run: Run, point: tuple[int, int, int], documents: int, turn: int, *, twice: bool
+) -> Iterator[float]:
+    """Seconds from the beginning of the run until the last is recorded: of a new branch, then of the same again."""
     line, request, document = (milliseconds / 1000 for milliseconds in point)
     drawn = random.Random(f"{run.seed} {turn}")
     path = run.folder / f"drain-{turn}.sqlite"
@@ -82,18 +88,20 @@ def _drain(run: Run, point: tuple[int, int, int], documents: int, turn: int) -> 
     ) as central:
         outbox = bootstrap.standalone(central.settings, path=path)
         ids, now = outbox.ports.ids, outbox.ports.store.now()
-        fill(
-            outbox,
-            (
-                create(NOTE, f"N-{number}", note(number, drawn), key=ids.new_key(), now=now)
-                for number in range(documents)
-            ),
-        )
-        began = time.perf_counter()
-        drained(outbox)
-        seconds = time.perf_counter() - began
+        for day in range(1 + twice):
+            fill(
+                outbox,
+                (
+                    create(NOTE, f"N-{day}-{number}", note(number, drawn), key=ids.new_key(), now=now)
+                    for number in range(documents)
+                ),
+            )
+            began = time.perf_counter()
+            drained(outbox)
+            yield time.perf_counter() - began
+            if central.count(NOTE) != documents * (day + 1):
+                raise RuntimeError(
+                    f"the central holds {central.count(NOTE)} documents of {documents * (day + 1)}"
+                )
         outbox.close()
-        if central.count(NOTE) != documents:
-            raise RuntimeError(f"the central holds {central.count(NOTE)} documents of {documents}")
     path.unlink()
-    return seconds

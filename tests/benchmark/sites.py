@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from . import against, latency, outbox_on_site, save
+from . import against, lane_cost, latency, outbox_on_site, save
 from .figure import Figure, Plan, Run
 
 __all__ = ["FAMILIES", "PLANS", "measure"]
 
-FAMILIES = (against, save, outbox_on_site, latency)
+FAMILIES = (against, save, outbox_on_site, latency, lane_cost)
 PLANS = tuple(plan for family in FAMILIES for plan in family.PLANS)
 WEB_WORKERS = 2
 _ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +37,9 @@ def measure(run: Run, plans: Sequence[Plan]) -> Iterator[Figure]:
     run.say(f"Frappe {bench.frappe} on {bench.database}")
     by_id = {plan.id: plan for plan in plans}
     with Shadow(bench, _ROOT, home(), run.say).open(fresh=False) as shadow:
-        sites = shadow.ensure_sites(site_plans(False, companion=True), web_workers=WEB_WORKERS)
+        sites = shadow.ensure_sites(
+            site_plans(False, companion=True), web_workers=WEB_WORKERS, as_deployed=True
+        )
         shadow.services.start(*(f"{role}_web" for role in sites))
         found = shadow.folder / "figures.jsonl"
         found.unlink(missing_ok=True)

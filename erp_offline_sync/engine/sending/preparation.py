@@ -111,6 +111,7 @@ class Preparation:
         nothing to ask and nothing in the way: one transaction, in which nothing is written."""
         ready: list[Request] = []
         with self._store.transaction(), self._lookup.barred():
+            self._store.take_up(requests)
             for request in requests:
                 if not _is_fixed(request, pushed=True):
                     document = self._store.document(request.line) if request.line else None

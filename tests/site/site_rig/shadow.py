@@ -328,8 +328,10 @@ class Shadow:
             ]
             add("mariadb", argv, lambda _, port=port: services.answers_tcp(port))
 
-    def _define_site_services(self, plan: tuple[SitePlan, ...], web_workers: int) -> None:
+    def _define_site_services(self, plan: tuple[SitePlan, ...], web_workers: int, as_deployed: bool) -> None:
         """The web servers, one a site, the worker, the scheduler, and what a browser needs beside them."""
+        # A developer's server looks each document's class up anew.
+        developing = {} if as_deployed else {"DEV_SERVER": "1"}
         frappe = [str(self.bench.python), "-m", "frappe.utils.bench_helper", "frappe"]
         for site in plan:
             port = self.ports[site.role]
@@ -349,7 +351,7 @@ class Shadow:
                 Service(
                     f"{site.role}_web",
                     argv,
-                    env={**self.env, "DEV_SERVER": "1", "SITE_RIG_SITE": site.name},
+                    env={**self.env, **developing, "SITE_RIG_SITE": site.name},
                     cwd=self.sites,
                     pids=self.pids,
                     logs=self.logs,
@@ -440,12 +442,14 @@ class Shadow:
             self._run(argv, log="mariadb-install", text=statements)
             self._database_mark.touch()
 
-    def ensure_sites(self, plan: tuple[SitePlan, ...], *, web_workers: int = 1) -> dict[str, Any]:
+    def ensure_sites(
+        self, plan: tuple[SitePlan, ...], *, web_workers: int = 1, as_deployed: bool = False
+    ) -> dict[str, Any]:
         """Make, complete or migrate the sites; answers what tests need to know of each, by role."""
         with ThreadPoolExecutor(len(plan)) as pool:
             records = list(pool.map(self._ensure_site, plan))
         services.redis_command(self.ports["redis_queue"], "FLUSHALL")
-        self._define_site_services(plan, web_workers)
+        self._define_site_services(plan, web_workers, as_deployed)
         return {
             site.role: {
                 "name": site.name,
