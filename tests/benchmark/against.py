@@ -6,6 +6,7 @@ Seconds a document; the arms take turns. A line with a round trip is the fault p
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -112,7 +113,7 @@ def _taken(
     rig: Any, run: Run, kind: str, trip: int, arms: list[str]
 ) -> tuple[dict[str, Samples], dict[str, int]]:
     many, few, rounds = (DOCUMENTS_QUICK, FEW_QUICK, ROUNDS_QUICK) if run.quick else (DOCUMENTS, FEW, ROUNDS)
-    turn = iter(range(10_000))
+    turn = itertools.count()
 
     def documents(count: int) -> list[dict[str, Any]]:
         return [_document(kind, f"{next(turn)}-{number}") for number in range(count)]
