@@ -426,6 +426,21 @@ def test_one_that_is_refused_harms_no_other_and_says_why_in_the_branch_s_languag
     assert companion.count(SALE) == 0
 
 
+def test_what_one_request_changes_the_next_finds_in_no_cache_as_it_was(
+    till: Till, shop: dict[str, str], companion: Any
+) -> None:
+    """Definitions of document types stay cached from one request of a push to the next; values do not."""
+    customer = companion.get(CUSTOMER, shop["customer"])
+    raised = till.request(
+        Operation.UPDATE, CUSTOMER, name=customer["name"], version=customer["modified"],
+        values={"credit_limit": 700},
+    )  # fmt: skip
+    before, after = (till.note("tells what is cached", customer=customer["name"]) for _ in range(2))
+    told = till.push(before, raised, after).outcomes
+    assert [each.outcome.value for each in told] == ["applied"] * 3
+    assert [told[0].document["body"], told[2].document["body"]] == ["0|0", "700|700"]
+
+
 def test_a_refusal_names_the_missing_field_and_what_is_linked(till: Till, shop: dict[str, str]) -> None:
     mandatory = till.one(till.request(Operation.CREATE, SALE, values={**sale(shop), "customer": None}))
     assert (mandatory.exc_type, mandatory.field) == ("MandatoryError", "customer")

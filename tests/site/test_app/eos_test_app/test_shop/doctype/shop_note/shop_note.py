@@ -113,6 +113,13 @@ def _breaks(note):
     raise KeyError(note.body)
 
 
+def _tells_what_is_cached(note):
+    """Of its customer, as code asks that is in a hurry."""
+    about = ("Shop Customer", note.customer, "credit_limit")
+    told = (frappe.db.get_value(*about, cache=True), frappe.get_cached_value(*about))
+    note.db_set("body", "|".join(f"{limit:g}" for limit in told))
+
+
 def _locks_two_others(note):
     """The body: a file for its turns, a sign of another session, and two notes. It locks the first, waits until the
     other session has the second, and asks for that."""
@@ -148,6 +155,7 @@ PRANKS = {
     "becomes guest": _becomes_guest,
     "deadlocks twice": _deadlocks_twice,
     "always deadlocks": _always_deadlocks,
+    "tells what is cached": _tells_what_is_cached,
     "locks two others": _locks_two_others,
     "kills its worker once": _kills_its_worker_once,
     "kills every worker that applies it": _kills_every_worker_that_applies_it,
