@@ -148,6 +148,8 @@ class FrappeStore:
         self._news: dict[str, ConflictNews] = {}
         self._held: dict[tuple[str, str], Row] = {}
         """Rows of this transaction that are locked, by table and name, as they stand."""
+        self._read: dict[str, Row] = {}
+        """Rows of documents that this transaction has read, by name, as they stand."""
         self._alone: set[str] = set()
         """Requests of this transaction that nothing waits for, and that link to nothing."""
         self._absent: set[tuple[str, str]] = set()
@@ -156,6 +158,10 @@ class FrappeStore:
         """Ids that no document has yet."""
         self._kept_names: set[tuple[str, str]] = set()
         """(doctype, name) that no open request takes from its document."""
+        self._named: dict[tuple[str, str], Document] = {}
+        """Documents of this transaction as they stand, by (doctype, name)."""
+        self._quiet: set[tuple[str, frozenset[Operation]]] = set()
+        """(line, operations) of which nothing is open."""
         self._began: datetime | None = None
         self._depth = 0
         self._moved: Counter[str] = Counter()
@@ -199,7 +205,8 @@ class FrappeStore:
 
     def _forget_held(self) -> None:
         self._held.clear()
-        for known in (self._alone, self._absent, self._unborn, self._kept_names):
+        looked_at = (self._alone, self._absent, self._unborn, self._kept_names, self._quiet)
+        for known in (*looked_at, self._named, self._read):
             known.clear()
 
     def _begin(self) -> str | None:
@@ -258,6 +265,7 @@ class FrappeStore:
         added = request.altered(seq=next_place().seq)
         insert_request(added)
         self._kept_names.clear()
+        self._quiet.clear()
         self._count(None, added)
         return added
 
@@ -270,6 +278,8 @@ class FrappeStore:
         self._inside()
         self._hold(_REQUESTS, REQUEST_COLUMNS, [request.id for request in requests])
         self._hold(_DOCUMENTS, DOCUMENT_COLUMNS, [request.line for request in requests if request.line])
+        self._named.clear()
+        self._read.clear()
         names = [request.id for request in requests]
         for start in range(0, len(names), _CHUNK):
             chunk = names[start : start + _CHUNK]
@@ -400,6 +410,8 @@ class FrappeStore:
     ) -> list[Request]:
         if operations is None:
             parts = _each_open("`line` = %s", (line,), before=before, limit=limit)
+        elif self._is_quiet(line, frozenset(operations)):
+            return []
         else:
             parts = [
                 part
@@ -409,6 +421,20 @@ class FrappeStore:
                 )
             ]
         return self._first(parts, limit=limit, descending=True)
+
+    def _is_quiet(self, line: str, operations: frozenset[Operation]) -> bool:
+        """Whether nothing of that kind is open in the line at all. Asked once of what many link to."""
+        self._inside()
+        if (line, operations) not in self._quiet:
+            wanted, values = _one_of("operation", sorted(operation.value for operation in operations))
+            is_open, states = _one_of("status", _OPEN)
+            if frappe.db.sql(
+                f"SELECT `name` FROM `{_REQUESTS}` WHERE `line` = %s{is_open}{wanted} LIMIT 1",  # noqa: S608
+                (line, *states, *values),
+            ):
+                return False
+            self._quiet.add((line, operations))
+        return True
 
     def open_in_group(self, order_group: str, *, before: int) -> Request | None:
         parts = _each_open("`order_group` = %s", (order_group,), before=before, limit=1)
@@ -506,11 +532,19 @@ class FrappeStore:
                 (request_id,),
             )
         )
-        for line in sorted(there.keys() - lines):
-            _delete(_EDGES, there[line])
-        for line in sorted(lines - there.keys()):
-            edge = {"request": request_id, "seq": seq, "line": line, "open": 1}
-            _insert(_EDGES, {"name": fingerprint([request_id, line]), **edge})
+        _delete(_EDGES, *(there[line] for line in sorted(there.keys() - lines)))
+        edges = [
+            {
+                "name": fingerprint([request_id, line]),
+                "request": request_id,
+                "seq": seq,
+                "line": line,
+                "open": 1,
+            }
+            for line in sorted(lines - there.keys())
+        ]
+        if edges:
+            _insert(_EDGES, *edges)
 
     def linkers(self, line: str, *, before: int | None = None, limit: int = 100) -> list[Request]:
         self._inside()
@@ -533,18 +567,27 @@ class FrappeStore:
     # documents
     def document(self, line: str) -> Document | None:
         self._inside()
-        row = self._row(_DOCUMENTS, DOCUMENT_COLUMNS, line)
+        row = self._read.get(line) or self._row(_DOCUMENTS, DOCUMENT_COLUMNS, line)
+        if row and self._owns:
+            self._read[line] = row
         return row_to_document(row) if row else None
 
     def document_named(self, doctype: str, local_name: str) -> Document | None:
-        if (doctype, local_name) in self._absent and self._depth:
+        self._inside()
+        name = (doctype, local_name)
+        if name in self._absent:
             return None
+        if name in self._named:
+            return self._named[name]
         found = self._documents(
             "`reference_doctype` = %s AND `local_name` = %s AND `live` = %s", (doctype, local_name, LIVE)
         )
         if not found:
-            self._absent.add((doctype, local_name))
-        return found[0] if found else None
+            self._absent.add(name)
+            return None
+        if self._owns:
+            self._named[name] = found[0]
+        return found[0]
 
     def documents_at_central(self, doctype: str, central_names: Collection[str]) -> list[Document]:
         names, found = sorted(set(central_names)), []
@@ -565,8 +608,10 @@ class FrappeStore:
                     f"{document.doctype} {document.local_name} is the document {there.id} already."
                 )
         self._absent.discard(name)
+        self._named = {key: known for key, known in self._named.items() if known.id != document.id}
         row = document_to_row(document)
         row["touched_at"] = self._wall.text(document.touched_at)
+        self._read.pop(document.id, None)
         self._upsert(_DOCUMENTS, DOCUMENT_COLUMNS, row)
 
     # conflicts
@@ -737,6 +782,9 @@ class FrappeStore:
         self._count(row, request)
         if request.waits_for:
             self._alone.discard(request.waits_for)
+        was = (row["line"], row["operation"], row["status"] in _ENDED)
+        if request.line and was != (request.line, request.operation.value, False):
+            self._quiet = {known for known in self._quiet if known[0] != request.line}
         self._update(_REQUESTS, [request.id], changes)
         if request.status in ENDS:
             self.set_links(request.id, request.seq, ())
@@ -1082,17 +1130,18 @@ def _meta(key: str) -> str | None:
     return rows[0][0] if rows else None
 
 
-def _insert(table: str, row: Row, *, or_ignore: bool = False, at: str | None = None) -> None:
-    """Insert a row with Frappe's own columns beside it; with `or_ignore` nothing where the name is taken. `at`: the
-    site's wall clock, where it is known already."""
+def _insert(table: str, *rows: Row, or_ignore: bool = False, at: str | None = None) -> None:
+    """Insert rows of the same columns with Frappe's own beside them; with `or_ignore` nothing where a name is taken.
+    `at`: the site's wall clock, where it is known already."""
     now, user = at or frappe.utils.now(), frappe.session.user
     own = {"creation": now, "modified": now, "owner": user, "modified_by": user, "docstatus": 0, "idx": 0}
-    full = {**own, **row}
+    full = [{**own, **row} for row in rows]
+    one = f"({', '.join(['%s'] * len(full[0]))})"
     ignore = " IGNORE" if or_ignore and frappe.db.db_type == "mariadb" else ""
     nothing = " ON CONFLICT DO NOTHING" if or_ignore and not ignore else ""
     frappe.db.sql(
-        f"INSERT{ignore} INTO `{table}` ({_quoted(full)}) VALUES ({', '.join(['%s'] * len(full))}){nothing}",
-        tuple(full.values()),
+        f"INSERT{ignore} INTO `{table}` ({_quoted(full[0])}) VALUES {', '.join([one] * len(full))}{nothing}",
+        tuple(value for row in full for value in row.values()),
     )
 
 
@@ -1110,5 +1159,7 @@ def _update(table: str, names: Sequence[str], changes: Row) -> None:
         )
 
 
-def _delete(table: str, name: str) -> None:
-    frappe.db.sql(f"DELETE FROM `{table}` WHERE `name` = %s", (name,))  # noqa: S608
+def _delete(table: str, *names: str) -> None:
+    if names:
+        some, values = _one_of("name", names)
+        frappe.db.sql(f"DELETE FROM `{table}` WHERE 1 = 1{some}", values)  # noqa: S608

@@ -379,8 +379,8 @@ class SyncEngine:
             return due
         free = list(filter(self._lanes.may_leave, due))
         if free or len(due) < limit:
-            return free
-        return list(filter(self._lanes.may_leave, self._due(limit * _LOOKED_BEYOND, doctypes)))[:limit]
+            return free or due
+        return list(filter(self._lanes.may_leave, self._due(limit * _LOOKED_BEYOND, doctypes)))[:limit] or due
 
     def _due(self, limit: int, doctypes: Collection[str] | None) -> list[Request]:
         with self._store.transaction():
