@@ -12,6 +12,7 @@ exact UTC of the column `times`.
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -123,6 +124,34 @@ class _Part:
     limit: int = _CHUNK
 
 
+class _Absent:
+    """(doctype, name) of which a transaction found no document. A document that comes ends what is known of all names
+    that a database may take for its own."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, str], set[str]] = {}
+
+    def __contains__(self, key: tuple[str, str]) -> bool:
+        doctype, name = key
+        return name in self._names.get((doctype, _plain(name)), ())
+
+    def add(self, doctype: str, *names: str) -> None:
+        for name in names:
+            self._names.setdefault((doctype, _plain(name)), set()).add(name)
+
+    def forget(self, doctype: str, name: str) -> None:
+        self._names.pop((doctype, _plain(name)), None)
+
+    def clear(self) -> None:
+        self._names.clear()
+
+
+def _plain(name: str) -> str:
+    """Without case, accents and blanks at the end, which most databases do not tell apart."""
+    bare = (char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char))
+    return "".join(bare).casefold().rstrip()
+
+
 class FrappeStore:
     """See the port for what each method promises.
 
@@ -152,8 +181,7 @@ class FrappeStore:
         """Rows of documents that this transaction has read, by name, as they stand."""
         self._alone: set[str] = set()
         """Requests of this transaction that nothing waits for, and that link to nothing."""
-        self._absent: set[tuple[str, str]] = set()
-        """(doctype, name) of which this transaction found no document."""
+        self._absent = _Absent()
         self._unborn: set[str] = set()
         """Ids that no document has yet."""
         self._kept_names: set[tuple[str, str]] = set()
@@ -205,9 +233,9 @@ class FrappeStore:
 
     def _forget_held(self) -> None:
         self._held.clear()
-        looked_at = (self._alone, self._absent, self._unborn, self._kept_names, self._quiet)
-        for known in (*looked_at, self._named, self._read):
+        for known in (self._alone, self._unborn, self._kept_names, self._quiet, self._named, self._read):
             known.clear()
+        self._absent.clear()
 
     def _begin(self) -> str | None:
         if not self._owns:
@@ -286,7 +314,8 @@ class FrappeStore:
             waited, values = _one_of("waits_for", chunk)
             linking, ids = _one_of("request", chunk)
             found = frappe.db.sql(
-                f"SELECT `waits_for` FROM `{_REQUESTS}` WHERE `status` = 'Waiting'{waited}{_for_update()}",  # noqa: S608
+                f"SELECT `waits_for` FROM `{_REQUESTS}`{_by('eos_req_waits')}"  # noqa: S608
+                f" WHERE `status` = 'Waiting'{waited}{_for_update()}",
                 values,
             ) + frappe.db.sql(f"SELECT `request` FROM `{_EDGES}` WHERE 1 = 1{linking}", ids)  # noqa: S608
             self._alone.update(set(chunk) - {name for (name,) in found})
@@ -309,7 +338,7 @@ class FrappeStore:
                 if not self._documents(
                     f"`reference_doctype` = %s AND `live` = %s{named}", (doctype, LIVE, *values)
                 ):
-                    self._absent |= keys
+                    self._absent.add(doctype, *chunk)
                 about, values = _one_of("resource_id", chunk)
                 taking, operations = _one_of("operation", _NAME_TAKING)
                 is_open, states = _one_of("status", _OPEN)
@@ -583,7 +612,7 @@ class FrappeStore:
             "`reference_doctype` = %s AND `local_name` = %s AND `live` = %s", (doctype, local_name, LIVE)
         )
         if not found:
-            self._absent.add(name)
+            self._absent.add(doctype, local_name)
             return None
         if self._owns:
             self._named[name] = found[0]
@@ -607,7 +636,7 @@ class FrappeStore:
                 raise NotAllowed(
                     f"{document.doctype} {document.local_name} is the document {there.id} already."
                 )
-        self._absent.discard(name)
+        self._absent.forget(*name)
         self._named = {key: known for key, known in self._named.items() if known.id != document.id}
         row = document_to_row(document)
         row["touched_at"] = self._wall.text(document.touched_at)
@@ -1041,10 +1070,14 @@ def _for_update(*, skip_locked: bool = False) -> str:
     return " FOR UPDATE SKIP LOCKED" if skip_locked else " FOR UPDATE"
 
 
+def _by(index: str) -> str:
+    """Behind a table: rows are looked up by that index. Of a small table MariaDB would else read every row for a list
+    of values, and lock each that it passes."""
+    return f" FORCE INDEX ({index})" if frappe.db.db_type == "mariadb" else ""
+
+
 def _by_name() -> str:
-    """Behind a table: rows are looked up by their names. Of a small table MariaDB would else read every row for a
-    list of names, and lock each that it passes."""
-    return " FORCE INDEX (PRIMARY)" if frappe.db.db_type == "mariadb" else ""
+    return _by("PRIMARY")
 
 
 def _utc() -> str:

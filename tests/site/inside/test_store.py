@@ -171,7 +171,9 @@ def test_a_run_in_the_middle_of_its_transaction_holds_up_no_save(owning, site):
     if site.db.db_type == "sqlite":
         return
     with owning.transaction():
-        for request in owning.claim(owning.due(owning.now(), limit=5, horizon=HORIZON), 7):
+        due = owning.due(owning.now(), limit=5, horizon=HORIZON)
+        owning.take_up([*due, *(make_request(f"new{number}") for number in range(90))])
+        for request in owning.claim(due, 7):
             owning.replace(move(request, Status.IN_FLIGHT, sent_at=owning.now()), token=7)
         owning.put_document(make_document("d"))
         owning.put_conflict(make_conflict("c"))
