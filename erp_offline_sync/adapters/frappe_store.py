@@ -304,6 +304,8 @@ class FrappeStore:
 
     def take_up(self, requests: Sequence[Request]) -> None:
         self._inside()
+        if not self._owns:
+            return  # locks would last as long as the web request does, which may wait for the central
         self._hold(_REQUESTS, REQUEST_COLUMNS, [request.id for request in requests])
         self._hold(_DOCUMENTS, DOCUMENT_COLUMNS, [request.line for request in requests if request.line])
         self._named.clear()
