@@ -224,8 +224,8 @@ class Store(Protocol):
         """The request; None where there is none of that id."""
 
     def take_up(self, requests: Sequence[Request]) -> None:
-        """Changes nothing: these and their documents are written next in this transaction, so that a store may read
-        and lock all of them at once."""
+        """Changes nothing: these and their documents are read or written next in this transaction, so that a store
+        may read and lock all of them at once."""
 
     def replace(self, request: Request, *, token: int | None = None) -> bool:
         """Write every column of the row anew and move the counters by the change of its status.
