@@ -441,7 +441,7 @@ class FrappeStore:
     ) -> list[Request]:
         if operations is None:
             parts = _each_open("`line` = %s", (line,), before=before, limit=limit)
-        elif self._is_quiet(line, frozenset(operations)):
+        elif not operations or self._is_quiet(line, frozenset(operations)):
             return []
         else:
             parts = [
