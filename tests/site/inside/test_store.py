@@ -164,15 +164,15 @@ def test_a_run_in_the_middle_of_its_transaction_holds_up_no_save(owning, site):
     """Rows are locked by name: the place where new rows are added stays free on a site that has sent something.
     Frappe on SQLite has one writer at a time of itself."""
     with owning.transaction():
-        for number in range(5):
+        for number in range(60):
             added = owning.add(make_request(f"r{number}"))
             owning.replace(move(added, Status.PENDING, readiness=Readiness.READY))
         owning.add(make_request("sent", status=Status.SYNCED, closed_at=owning.now()))
     if site.db.db_type == "sqlite":
         return
     with owning.transaction():
-        due = owning.due(owning.now(), limit=5, horizon=HORIZON)
-        owning.take_up([*due, *(make_request(f"new{number}") for number in range(90))])
+        due = owning.due(owning.now(), limit=60, horizon=HORIZON)
+        owning.take_up(due)
         for request in owning.claim(due, 7):
             owning.replace(move(request, Status.IN_FLIGHT, sent_at=owning.now()), token=7)
         owning.put_document(make_document("d"))
