@@ -12,7 +12,6 @@ exact UTC of the column `times`.
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -55,6 +54,7 @@ from .rows import (
     row_to_request,
 )
 from .sqlite_turns import alone
+from .transaction_memory import TransactionMemory
 
 __all__ = [
     "SEQUENCE",
@@ -124,34 +124,6 @@ class _Part:
     limit: int = _CHUNK
 
 
-class _Absent:
-    """(doctype, name) of which a transaction found no document. A document that comes ends what is known of all names
-    that a database may take for its own."""
-
-    def __init__(self) -> None:
-        self._names: dict[tuple[str, str], set[str]] = {}
-
-    def __contains__(self, key: tuple[str, str]) -> bool:
-        doctype, name = key
-        return name in self._names.get((doctype, _plain(name)), ())
-
-    def add(self, doctype: str, *names: str) -> None:
-        for name in names:
-            self._names.setdefault((doctype, _plain(name)), set()).add(name)
-
-    def forget(self, doctype: str, name: str) -> None:
-        self._names.pop((doctype, _plain(name)), None)
-
-    def clear(self) -> None:
-        self._names.clear()
-
-
-def _plain(name: str) -> str:
-    """Without case, accents and blanks at the end, which most databases do not tell apart."""
-    bare = (char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char))
-    return "".join(bare).casefold().rstrip()
-
-
 class FrappeStore:
     """See the port for what each method promises.
 
@@ -175,21 +147,7 @@ class FrappeStore:
         self._owns = owns_transaction
         self._on_conflicts = on_conflicts
         self._news: dict[str, ConflictNews] = {}
-        self._held: dict[tuple[str, str], Row] = {}
-        """Rows of this transaction that are locked, by table and name, as they stand."""
-        self._read: dict[str, Row] = {}
-        """Rows of documents that this transaction has read, by name, as they stand."""
-        self._alone: set[str] = set()
-        """Requests of this transaction that nothing waits for, and that link to nothing."""
-        self._absent = _Absent()
-        self._unborn: set[str] = set()
-        """Ids that no document has yet."""
-        self._kept_names: set[tuple[str, str]] = set()
-        """(doctype, name) that no open request takes from its document."""
-        self._named: dict[tuple[str, str], Document] = {}
-        """Documents of this transaction as they stand, by (doctype, name)."""
-        self._quiet: set[tuple[str, frozenset[Operation]]] = set()
-        """(line, operations) of which nothing is open."""
+        self._known = TransactionMemory()
         self._began: datetime | None = None
         self._depth = 0
         self._moved: Counter[str] = Counter()
@@ -227,15 +185,9 @@ class FrappeStore:
         finally:
             self._depth = 0
             self._began = None
-            self._forget_held()
+            self._known.forget()
             self._moved.clear()
             self._top_seq = 0
-
-    def _forget_held(self) -> None:
-        self._held.clear()
-        for known in (self._alone, self._unborn, self._kept_names, self._quiet, self._named, self._read):
-            known.clear()
-        self._absent.clear()
 
     def _begin(self) -> str | None:
         if not self._owns:
@@ -292,8 +244,7 @@ class FrappeStore:
             )
         added = request.altered(seq=next_place().seq)
         insert_request(added)
-        self._kept_names.clear()
-        self._quiet.clear()
+        self._known.request_comes()
         self._count(None, added)
         return added
 
@@ -308,8 +259,7 @@ class FrappeStore:
             return  # locks would last as long as the web request does, which may wait for the central
         self._hold(_REQUESTS, REQUEST_COLUMNS, [request.id for request in requests])
         self._hold(_DOCUMENTS, DOCUMENT_COLUMNS, [request.line for request in requests if request.line])
-        self._named.clear()
-        self._read.clear()
+        self._known.documents_are_locked()
         names = [request.id for request in requests]
         for start in range(0, len(names), _CHUNK):
             chunk = names[start : start + _CHUNK]
@@ -320,7 +270,7 @@ class FrappeStore:
                 f" WHERE `status` = 'Waiting'{waited}{_for_update()}",
                 values,
             ) + frappe.db.sql(f"SELECT `request` FROM `{_EDGES}` WHERE 1 = 1{linking}", ids)  # noqa: S608
-            self._alone.update(set(chunk) - {name for (name,) in found})
+            self._known.alone.update(set(chunk) - {name for (name,) in found})
         self._look_ahead([request for request in requests if request.line is None])
 
     def _look_ahead(self, requests: Sequence[Request]) -> None:
@@ -335,12 +285,13 @@ class FrappeStore:
         for doctype, some in names.items():
             for start in range(0, len(some), _CHUNK):
                 chunk = sorted(some)[start : start + _CHUNK]
-                keys = {(doctype, name) for name in chunk}
+                keys = [(doctype, name) for name in chunk]
                 named, values = _one_of("local_name", chunk)
                 if not self._documents(
                     f"`reference_doctype` = %s AND `live` = %s{named}", (doctype, LIVE, *values)
                 ):
-                    self._absent.add(doctype, *chunk)
+                    for key in keys:
+                        self._known.found_none(key)
                 about, values = _one_of("resource_id", chunk)
                 taking, operations = _one_of("operation", _NAME_TAKING)
                 is_open, states = _one_of("status", _OPEN)
@@ -349,13 +300,13 @@ class FrappeStore:
                     f"{about}{is_open}{taking} LIMIT 1",
                     (doctype, *values, *states, *operations),
                 ):
-                    self._kept_names |= keys
+                    self._known.kept_names.update(keys)
         ids = [request.id for request in requests]
         for start in range(0, len(ids), _CHUNK):
             chunk = ids[start : start + _CHUNK]
             some_ids, values = _one_of("name", chunk)
             if not frappe.db.sql(f"SELECT `name` FROM `{_DOCUMENTS}` WHERE 1 = 1{some_ids} LIMIT 1", values):  # noqa: S608
-                self._unborn.update(chunk)
+                self._known.unborn.update(chunk)
 
     def replace(self, request: Request, *, token: int | None = None) -> bool:
         self._inside()
@@ -456,7 +407,7 @@ class FrappeStore:
     def _is_quiet(self, line: str, operations: frozenset[Operation]) -> bool:
         """Whether nothing of that kind is open in the line at all. Asked once of what many link to."""
         self._inside()
-        if (line, operations) not in self._quiet:
+        if (line, operations) not in self._known.quiet:
             wanted, values = _one_of("operation", sorted(operation.value for operation in operations))
             is_open, states = _one_of("status", _OPEN)
             if frappe.db.sql(
@@ -464,7 +415,7 @@ class FrappeStore:
                 (line, *states, *values),
             ):
                 return False
-            self._quiet.add((line, operations))
+            self._known.quiet.add((line, operations))
         return True
 
     def open_in_group(self, order_group: str, *, before: int) -> Request | None:
@@ -477,7 +428,9 @@ class FrappeStore:
     ) -> list[Request]:
         self._inside()
         wanted_values = {operation.value for operation in operations}
-        if not operations or ((doctype, name) in self._kept_names and wanted_values <= set(_NAME_TAKING)):
+        if not operations or (
+            (doctype, name) in self._known.kept_names and wanted_values <= set(_NAME_TAKING)
+        ):
             return []
         wanted, values = _one_of("operation", sorted(wanted_values))
         is_open, states = _one_of("status", _OPEN)
@@ -490,13 +443,13 @@ class FrappeStore:
 
     def release(self, request_id: str) -> int:
         self._inside()
-        if request_id in self._alone:
+        if request_id in self._known.alone:
             return 0
         waiting, values = "WHERE `waits_for` = %s AND `status` = 'Waiting'", (request_id,)
         # A locking read sees also what another transaction has just committed.
         count = len(frappe.db.sql(f"SELECT `name` FROM `{_REQUESTS}` {waiting}{_for_update()}", values))  # noqa: S608
         if count:
-            self._forget_held()
+            self._known.forget()
             frappe.db.sql(
                 f"UPDATE `{_REQUESTS}` SET `status` = 'Pending', `readiness` = %s, `lease_token` = 0,"  # noqa: S608
                 f" `waits_for` = NULL, `waits_why` = NULL, `modified` = %s {waiting}",
@@ -546,7 +499,7 @@ class FrappeStore:
                     continue
                 self.set_links(name, 0, ())
                 _delete(_REQUESTS, name)
-                self._held.pop((_REQUESTS, name), None)
+                self._known.held.pop((_REQUESTS, name), None)
                 purged += 1
         return purged
 
@@ -554,9 +507,9 @@ class FrappeStore:
     def set_links(self, request_id: str, seq: int, lines: Iterable[str]) -> None:
         self._inside()
         lines = set(lines)
-        if not lines and request_id in self._alone:
+        if not lines and request_id in self._known.alone:
             return
-        self._alone.discard(request_id)
+        self._known.alone.discard(request_id)
         there = dict(
             frappe.db.sql(
                 f"SELECT `line`, `name` FROM `{_EDGES}` WHERE `request` = %s",  # noqa: S608
@@ -598,26 +551,26 @@ class FrappeStore:
     # documents
     def document(self, line: str) -> Document | None:
         self._inside()
-        row = self._read.get(line) or self._row(_DOCUMENTS, DOCUMENT_COLUMNS, line)
+        row = self._known.read.get(line) or self._row(_DOCUMENTS, DOCUMENT_COLUMNS, line)
         if row and self._owns:
-            self._read[line] = row
+            self._known.read[line] = row
         return row_to_document(row) if row else None
 
     def document_named(self, doctype: str, local_name: str) -> Document | None:
         self._inside()
         name = (doctype, local_name)
-        if name in self._absent:
+        if self._known.is_absent(name):
             return None
-        if name in self._named:
-            return self._named[name]
+        if name in self._known.named:
+            return self._known.named[name]
         found = self._documents(
             "`reference_doctype` = %s AND `local_name` = %s AND `live` = %s", (doctype, local_name, LIVE)
         )
         if not found:
-            self._absent.add(doctype, local_name)
+            self._known.found_none(name)
             return None
         if self._owns:
-            self._named[name] = found[0]
+            self._known.named[name] = found[0]
         return found[0]
 
     def documents_at_central(self, doctype: str, central_names: Collection[str]) -> list[Document]:
@@ -632,17 +585,15 @@ class FrappeStore:
     def put_document(self, document: Document) -> None:
         self._inside()
         name = (document.doctype, document.local_name)
-        if not document.deleted and name not in self._absent and not self._has_its_name(document):
+        if not document.deleted and not self._known.is_absent(name) and not self._has_its_name(document):
             there = self.document_named(*name)
             if there is not None and there.id != document.id:
                 raise NotAllowed(
                     f"{document.doctype} {document.local_name} is the document {there.id} already."
                 )
-        self._absent.forget(*name)
-        self._named = {key: known for key, known in self._named.items() if known.id != document.id}
+        self._known.document_changes(document)
         row = document_to_row(document)
         row["touched_at"] = self._wall.text(document.touched_at)
-        self._read.pop(document.id, None)
         self._upsert(_DOCUMENTS, DOCUMENT_COLUMNS, row)
 
     # conflicts
@@ -755,12 +706,12 @@ class FrappeStore:
 
     def _hold(self, table: str, columns: Sequence[str], names: Sequence[str]) -> None:
         """Lock these rows by one statement. What another transaction has locked is waited for when it is needed."""
-        wanted = [name for name in names if (table, name) not in self._held]
+        wanted = [name for name in names if (table, name) not in self._known.held]
         for name, row in self._free_rows(table, columns, wanted).items():
-            self._held[table, name] = row
+            self._known.held[table, name] = row
 
     def _row(self, table: str, columns: Sequence[str], name: str, *, lock: bool = False) -> Row | None:
-        held = self._held.get((table, name))
+        held = self._known.held.get((table, name))
         if held is not None:
             return held
         # A joined transaction may have begun long ago: a lock makes it read the row as it stands now.
@@ -789,13 +740,13 @@ class FrappeStore:
     def _update(self, table: str, names: Sequence[str], changes: Row) -> None:
         _update(table, names, changes)
         for name in names:
-            held = self._held.get((table, name))
+            held = self._known.held.get((table, name))
             if held is not None:
                 held.update(changes)
 
     def _has_its_name(self, document: Document) -> bool:
         """Whether its row, which is locked, stands under its name already."""
-        held = self._held.get((_DOCUMENTS, document.id))
+        held = self._known.held.get((_DOCUMENTS, document.id))
         return held is not None and (held["reference_doctype"], held["local_name"], held["live"]) == (
             document.doctype,
             document.local_name,
@@ -812,10 +763,10 @@ class FrappeStore:
         changes = self._changes(row, request)
         self._count(row, request)
         if request.waits_for:
-            self._alone.discard(request.waits_for)
+            self._known.alone.discard(request.waits_for)
         was = (row["line"], row["operation"], row["status"] in _ENDED)
         if request.line and was != (request.line, request.operation.value, False):
-            self._quiet = {known for known in self._quiet if known[0] != request.line}
+            self._known.line_stirs(request.line)
         self._update(_REQUESTS, [request.id], changes)
         if request.status in ENDS:
             self.set_links(request.id, request.seq, ())
@@ -931,9 +882,9 @@ class FrappeStore:
 
     def _upsert(self, table: str, columns: Sequence[str], row: Row) -> Row | None:
         """The row as it was; None where it is new."""
-        unborn = table == _DOCUMENTS and row["name"] in self._unborn
+        unborn = table == _DOCUMENTS and row["name"] in self._known.unborn
         old = None if unborn else self._row(table, columns, row["name"], lock=True)
-        self._unborn.discard(row["name"])
+        self._known.unborn.discard(row["name"])
         if old is None:
             _insert(table, row)
             return None
