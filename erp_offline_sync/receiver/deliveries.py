@@ -49,6 +49,7 @@ def receive(push, low_water):
             surroundings.put_back(stands=stands)
         outcomes.append(outcome)
         size += len(json.dumps(outcome.document, default=str)) if outcome.document else 0
+    # What other apps did after the last commit is not of any request.
     frappe.db.rollback()
     return outcomes
 

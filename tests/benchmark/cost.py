@@ -24,7 +24,7 @@ from .documents import NOTE, note
 from .echo import EchoCentral
 from .figure import Figure, Plan, Run, at_most
 from .measuring import compared, interleaved
-from .outboxes import ALL_READY, bulk, create, drained, fill
+from .outboxes import ALL_READY, bulk, drained, fill_with_notes
 
 __all__ = ["PLANS", "measure"]
 
@@ -64,14 +64,7 @@ def _cpu(run: Run) -> Figure:
             path = run.folder / f"cpu-{next(turn)}.sqlite"
             drawn = random.Random(run.seed)
             outbox = bootstrap.standalone({**central.settings, "sync_batch_size": BATCH}, path=path)
-            ids, now = outbox.ports.ids, outbox.ports.store.now()
-            fill(
-                outbox,
-                (
-                    create(NOTE, f"N-{number}", note(number, drawn), key=ids.new_key(), now=now)
-                    for number in range(documents)
-                ),
-            )
+            fill_with_notes(outbox, (f"N-{number}" for number in range(documents)), drawn)
             began = time.process_time()
             drained(outbox)
             taken = time.process_time() - began

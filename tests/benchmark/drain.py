@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from erp_offline_sync import bootstrap
 
 from .central import CentralProcess
-from .documents import NOTE, note
+from .documents import NOTE
 from .figure import Figure, Plan, Run, at_least
 from .measuring import Samples
-from .outboxes import create, drained, fill
+from .outboxes import drained, fill_with_notes
 
 __all__ = ["PLANS", "measure"]
 
@@ -87,15 +87,8 @@ def _drains(
         seed=run.seed,
     ) as central:
         outbox = bootstrap.standalone(central.settings, path=path)
-        ids, now = outbox.ports.ids, outbox.ports.store.now()
         for day in range(1 + twice):
-            fill(
-                outbox,
-                (
-                    create(NOTE, f"N-{day}-{number}", note(number, drawn), key=ids.new_key(), now=now)
-                    for number in range(documents)
-                ),
-            )
+            fill_with_notes(outbox, (f"N-{day}-{number}" for number in range(documents)), drawn)
             began = time.perf_counter()
             drained(outbox)
             yield time.perf_counter() - began

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sqlite3
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
@@ -16,7 +17,9 @@ from erp_offline_sync.bootstrap import Assembled
 from erp_offline_sync.engine.model import Document, Json, Operation, Readiness, Request, Status
 from erp_offline_sync.engine.paths import document_path
 
-__all__ = ["BATCH", "bulk", "create", "drained", "fill", "update"]
+from .documents import NOTE, note
+
+__all__ = ["BATCH", "bulk", "create", "drained", "fill", "fill_with_notes", "update"]
 
 BATCH = 200
 """How many are claimed and acknowledged at once where that is measured."""
@@ -74,6 +77,13 @@ def fill(outbox: Assembled, requests: Iterable[Request]) -> None:
         if len(pending) == _AT_ONCE:
             put()
     put()
+
+
+def fill_with_notes(outbox: Assembled, names: Iterable[str], drawn: random.Random) -> None:
+    """A create of a small note for each name."""
+    ids, now = outbox.ports.ids, outbox.ports.store.now()
+    notes = ((name, note(number, drawn)) for number, name in enumerate(names))
+    fill(outbox, (create(NOTE, name, body, key=ids.new_key(), now=now) for name, body in notes))
 
 
 def drained(outbox: Assembled) -> None:
