@@ -155,7 +155,7 @@ def site(
         central=opened(),
         flights=LaneThreads(opened, clock),
         policies=FrappePolicies(),
-        documents=FrappeLocalDocuments(),
+        documents=FrappeLocalDocuments(first=store.write_out),
         resolver=SiteHooks(REGISTRY, store),
         events=AllEvents(receivers, logger),
         clock=clock,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from importlib import import_module
@@ -383,15 +383,28 @@ def is_applied(doctype: str, name: str) -> bool:
 class FrappeLocalDocuments:
     """The LocalDocuments port: real saves, deletes and submits as the session's user, by the branch's own rules.
 
-    After LocalRefused half of a save may stand in the open transaction: the caller rolls it back.
+    After LocalRefused half of a save may stand in the open transaction: the caller rolls it back. `first` is called
+    before code of the document's app runs.
     """
+
+    def __init__(self, first: Callable[[], None] | None = None) -> None:
+        self._first = first
+
+    @contextmanager
+    def _changing(self, doctype: str, *names: str) -> Iterator[None]:
+        if self._first is not None:
+            self._first()
+        with _refusals(), ExitStack() as flags:
+            for name in names:
+                flags.enter_context(applying(doctype, name))
+            yield
 
     def current(self, doctype: str, name: str) -> Json | None:
         doc = self._get(doctype, name)
         return _plain(doc.as_dict(no_nulls=False)) if doc else None
 
     def write(self, doctype: str, name: str, values: Json) -> None:
-        with _refusals(), applying(doctype, name):
+        with self._changing(doctype, name):
             doc = self._existing(doctype, name)
             shape = _shape(doctype)
             for field, value in values.items():
@@ -402,7 +415,7 @@ class FrappeLocalDocuments:
             doc.save()
 
     def restore(self, doctype: str, name: str, values: Json) -> None:
-        with _refusals(), applying(doctype, name):
+        with self._changing(doctype, name):
             shape = _shape(doctype)
             docstatus = int(values.get("docstatus") or 0)
             doc = frappe.new_doc(doctype)
@@ -420,11 +433,11 @@ class FrappeLocalDocuments:
                 doc.cancel()
 
     def delete(self, doctype: str, name: str) -> None:
-        with _refusals(), applying(doctype, name):
+        with self._changing(doctype, name):
             frappe.delete_doc(doctype, name)
 
     def set_docstatus(self, doctype: str, name: str, docstatus: int) -> None:
-        with _refusals(), applying(doctype, name):
+        with self._changing(doctype, name):
             doc = self._existing(doctype, name)
             if (doc.docstatus, docstatus) == (0, 1):
                 doc.submit()
@@ -436,7 +449,7 @@ class FrappeLocalDocuments:
                 )
 
     def rename(self, doctype: str, old: str, new: str) -> None:
-        with _refusals(), applying(doctype, old), applying(doctype, new):
+        with self._changing(doctype, old, new):
             self._existing(doctype, old)
             frappe.rename_doc(doctype, old, new, show_alert=False, rebuild_search=False)
 

@@ -38,6 +38,7 @@ from erp_offline_sync.engine.model import (
 from erp_offline_sync.engine.transitions import ENDS, OPEN, move
 
 from . import leases
+from .held_writes import HeldWrites
 from .rows import (
     CONFLICT_COLUMNS,
     DOCUMENT_COLUMNS,
@@ -54,6 +55,20 @@ from .rows import (
     row_to_request,
 )
 from .sqlite_turns import alone
+from .statements import (
+    CHUNK,
+    by,
+    by_name,
+    change_together,
+    database_now,
+    delete,
+    for_update,
+    insert,
+    is_sqlite,
+    one_of,
+    quoted,
+    utc,
+)
 from .transaction_memory import TransactionMemory
 
 __all__ = [
@@ -85,10 +100,10 @@ _TOP = "seq"
 """In the counters: the largest `seq` counted, so that a purge gives none away a second time."""
 
 _NAME_TAKING = (Operation.DELETE.value, Operation.RENAME.value)
-_CHUNK = 200
 _RETRIES_SEEN = 200
 """How many of the longest due retries are put in order of rank at a time, at least."""
 
+_UNPLACED = (Readiness.NEW, Readiness.RECHECK)
 _OPEN = tuple(sorted(status.value for status in OPEN))
 _ENDED = tuple(sorted(status.value for status in ENDS))
 
@@ -121,7 +136,7 @@ class _Part:
     where: str
     values: tuple[Any, ...] = ()
     order: str = "`seq`"
-    limit: int = _CHUNK
+    limit: int = CHUNK
 
 
 class FrappeStore:
@@ -148,6 +163,7 @@ class FrappeStore:
         self._on_conflicts = on_conflicts
         self._news: dict[str, ConflictNews] = {}
         self._known = TransactionMemory()
+        self._held_back = HeldWrites()
         self._began: datetime | None = None
         self._depth = 0
         self._moved: Counter[str] = Counter()
@@ -162,7 +178,7 @@ class FrappeStore:
             finally:
                 self._depth -= 1
             return
-        with alone() if self._owns and _is_sqlite() else nullcontext():
+        with alone() if self._owns and is_sqlite() else nullcontext():
             yield from self._outermost()
         news, self._news = list(self._news.values()), {}
         if news and self._owns and self._on_conflicts is not None:
@@ -173,6 +189,7 @@ class FrappeStore:
         self._depth = 1
         try:
             yield
+            self._held_back.write()
             self._book()
             if save_point is None:
                 self._commit()
@@ -185,6 +202,7 @@ class FrappeStore:
         finally:
             self._depth = 0
             self._began = None
+            self._held_back.forget()
             self._known.forget()
             self._moved.clear()
             self._top_seq = 0
@@ -195,7 +213,7 @@ class FrappeStore:
             frappe.db.savepoint(save_point)
             return save_point
         self._rollback()
-        if _is_sqlite():
+        if is_sqlite():
             # Take the one write lock now. A transaction that has read cannot take it once another has written.
             frappe.db.sql(f"UPDATE `{_METADATA}` SET `value` = `value` WHERE `name` = ''")  # noqa: S608
         else:
@@ -207,13 +225,12 @@ class FrappeStore:
 
         The lock comes before the first plain read, so that the view of the database begins after it.
         """
-        lock = f"SELECT `name` FROM `{_METADATA}` WHERE `name` = %s FOR UPDATE"  # noqa: S608
-        if not frappe.db.sql(lock, (_COUNTERS,)):
+        if not self._lock_meta(_COUNTERS):
             # Two that lock the gap where the row will be could neither insert it.
             self._rollback()
-            _insert(_METADATA, {"name": _COUNTERS, "key": _COUNTERS}, or_ignore=True)
+            insert(_METADATA, {"name": _COUNTERS, "key": _COUNTERS}, or_ignore=True)
             self._commit()
-            frappe.db.sql(lock, (_COUNTERS,))
+            self._lock_meta(_COUNTERS)
 
     def _undo(self, save_point: str | None) -> None:
         if save_point is None:
@@ -234,7 +251,7 @@ class FrappeStore:
     # requests
     def add(self, request: Request) -> Request:
         self._inside()
-        taken = frappe.db.sql(
+        taken = self._ask(
             f"SELECT `name` FROM `{_REQUESTS}` WHERE `name` = %s OR `idempotency_key` = %s LIMIT 1",  # noqa: S608
             (request.id, request.key),
         )
@@ -261,15 +278,15 @@ class FrappeStore:
         self._hold(_DOCUMENTS, DOCUMENT_COLUMNS, [request.line for request in requests if request.line])
         self._known.documents_are_locked()
         names = [request.id for request in requests]
-        for start in range(0, len(names), _CHUNK):
-            chunk = names[start : start + _CHUNK]
-            waited, values = _one_of("waits_for", chunk)
-            linking, ids = _one_of("request", chunk)
-            found = frappe.db.sql(
-                f"SELECT `waits_for` FROM `{_REQUESTS}`{_by('eos_req_waits')}"  # noqa: S608
-                f" WHERE `status` = 'Waiting'{waited}{_for_update()}",
+        for start in range(0, len(names), CHUNK):
+            chunk = names[start : start + CHUNK]
+            waited, values = one_of("waits_for", chunk)
+            linking, ids = one_of("request", chunk)
+            found = self._ask(
+                f"SELECT `waits_for` FROM `{_REQUESTS}`{by('eos_req_waits')}"  # noqa: S608
+                f" WHERE `status` = 'Waiting'{waited}{for_update()}",
                 values,
-            ) + frappe.db.sql(f"SELECT `request` FROM `{_EDGES}` WHERE 1 = 1{linking}", ids)  # noqa: S608
+            ) + self._ask(f"SELECT `request` FROM `{_EDGES}` WHERE 1 = 1{linking}", ids)  # noqa: S608
             self._known.alone.update(set(chunk) - {name for (name,) in found})
         self._look_ahead([request for request in requests if request.line is None])
 
@@ -283,29 +300,29 @@ class FrappeStore:
             if request.resource_type and request.resource_id:
                 names.setdefault(request.resource_type, set()).add(request.resource_id)
         for doctype, some in names.items():
-            for start in range(0, len(some), _CHUNK):
-                chunk = sorted(some)[start : start + _CHUNK]
+            for start in range(0, len(some), CHUNK):
+                chunk = sorted(some)[start : start + CHUNK]
                 keys = [(doctype, name) for name in chunk]
-                named, values = _one_of("local_name", chunk)
+                named, values = one_of("local_name", chunk)
                 if not self._documents(
                     f"`reference_doctype` = %s AND `live` = %s{named}", (doctype, LIVE, *values)
                 ):
                     for key in keys:
                         self._known.found_none(key)
-                about, values = _one_of("resource_id", chunk)
-                taking, operations = _one_of("operation", _NAME_TAKING)
-                is_open, states = _one_of("status", _OPEN)
-                if not frappe.db.sql(
+                about, values = one_of("resource_id", chunk)
+                taking, operations = one_of("operation", _NAME_TAKING)
+                is_open, states = one_of("status", _OPEN)
+                if not self._ask(
                     f"SELECT `name` FROM `{_REQUESTS}` WHERE `resource_type` = %s"  # noqa: S608
                     f"{about}{is_open}{taking} LIMIT 1",
                     (doctype, *values, *states, *operations),
                 ):
                     self._known.kept_names.update(keys)
         ids = [request.id for request in requests]
-        for start in range(0, len(ids), _CHUNK):
-            chunk = ids[start : start + _CHUNK]
-            some_ids, values = _one_of("name", chunk)
-            if not frappe.db.sql(f"SELECT `name` FROM `{_DOCUMENTS}` WHERE 1 = 1{some_ids} LIMIT 1", values):  # noqa: S608
+        for start in range(0, len(ids), CHUNK):
+            chunk = ids[start : start + CHUNK]
+            some_ids, values = one_of("name", chunk)
+            if not self._ask(f"SELECT `name` FROM `{_DOCUMENTS}` WHERE 1 = 1{some_ids} LIMIT 1", values):  # noqa: S608
                 self._known.unborn.update(chunk)
 
     def replace(self, request: Request, *, token: int | None = None) -> bool:
@@ -321,10 +338,21 @@ class FrappeStore:
         self._put(row, request.altered(seq=int(row["seq"]), rank=rank))
         return True
 
+    def count_unplaced(self, most: int) -> int:
+        self._inside()
+        pending = (
+            f"SELECT 1 FROM `{_REQUESTS}` WHERE `status` = 'Pending' AND `readiness` = %s LIMIT {int(most)}"  # noqa: S608
+        )
+        counts = (
+            self._ask(f"SELECT COUNT(*) FROM ({pending}) AS `some`", (int(stage),))  # noqa: S608
+            for stage in _UNPLACED
+        )
+        return min(most, sum(int(count) for ((count,),) in counts))
+
     def unplaced(self, limit: int) -> list[Request]:
         pending = "`status` = 'Pending' AND `readiness` = %s"
         return self._first(
-            [_Part(pending, (int(stage),), limit=limit) for stage in (Readiness.NEW, Readiness.RECHECK)],
+            [_Part(pending, (int(stage),), limit=limit) for stage in _UNPLACED],
             limit=limit,
         )
 
@@ -333,7 +361,7 @@ class FrappeStore:
     ) -> list[Request]:
         if doctypes is not None and not doctypes:
             return []
-        only, values = _one_of("resource_type", doctypes)
+        only, values = one_of("resource_type", doctypes)
         seen = max(limit, _RETRIES_SEEN)
         ready = f"`status` = 'Pending' AND `readiness` = 2{only}"
         come, far = (f"`status` = 'Retry Scheduled' AND `due_at` {sign} %s{only}" for sign in ("<=", ">"))
@@ -362,7 +390,9 @@ class FrappeStore:
             elif old.status is Status.IN_FLIGHT and old.lease_token == token:
                 claimed[name] = old
         for changes, names in alike.items():
-            self._update(_REQUESTS, names, dict(changes))
+            change_together(_REQUESTS, names, dict(changes))
+            for name in names:
+                self._known.held.get((_REQUESTS, name), {}).update(changes)
         return [claimed[request.id] for request in requests if request.id in claimed]
 
     def in_flight(self, *, not_token: int, limit: int) -> list[Request]:
@@ -408,9 +438,9 @@ class FrappeStore:
         """Whether nothing of that kind is open in the line at all. Asked once of what many link to."""
         self._inside()
         if (line, operations) not in self._known.quiet:
-            wanted, values = _one_of("operation", sorted(operation.value for operation in operations))
-            is_open, states = _one_of("status", _OPEN)
-            if frappe.db.sql(
+            wanted, values = one_of("operation", sorted(operation.value for operation in operations))
+            is_open, states = one_of("status", _OPEN)
+            if self._ask(
                 f"SELECT `name` FROM `{_REQUESTS}` WHERE `line` = %s{is_open}{wanted} LIMIT 1",  # noqa: S608
                 (line, *states, *values),
             ):
@@ -432,9 +462,9 @@ class FrappeStore:
             (doctype, name) in self._known.kept_names and wanted_values <= set(_NAME_TAKING)
         ):
             return []
-        wanted, values = _one_of("operation", sorted(wanted_values))
-        is_open, states = _one_of("status", _OPEN)
-        rows = frappe.db.sql(
+        wanted, values = one_of("operation", sorted(wanted_values))
+        is_open, states = one_of("status", _OPEN)
+        rows = self._ask(
             f"SELECT `name` FROM `{_REQUESTS}` WHERE `resource_type` = %s AND `resource_id` = %s"  # noqa: S608
             f"{is_open} AND `seq` < %s{wanted} ORDER BY `seq`",
             (doctype, name, *states, before, *values),
@@ -447,10 +477,10 @@ class FrappeStore:
             return 0
         waiting, values = "WHERE `waits_for` = %s AND `status` = 'Waiting'", (request_id,)
         # A locking read sees also what another transaction has just committed.
-        count = len(frappe.db.sql(f"SELECT `name` FROM `{_REQUESTS}` {waiting}{_for_update()}", values))  # noqa: S608
+        count = len(self._ask(f"SELECT `name` FROM `{_REQUESTS}` {waiting}{for_update()}", values))  # noqa: S608
         if count:
             self._known.forget()
-            frappe.db.sql(
+            self._ask(
                 f"UPDATE `{_REQUESTS}` SET `status` = 'Pending', `readiness` = %s, `lease_token` = 0,"  # noqa: S608
                 f" `waits_for` = NULL, `waits_why` = NULL, `modified` = %s {waiting}",
                 (int(Readiness.RECHECK), frappe.utils.now(), *values),
@@ -470,7 +500,7 @@ class FrappeStore:
         limit: int = 100,
         after: int = 0,
     ) -> list[Request]:
-        only, values = ("", ()) if doctype is None else _one_of("resource_type", [doctype])
+        only, values = ("", ()) if doctype is None else one_of("resource_type", [doctype])
         if statuses is None:
             return self._first([_Part(f"`seq` > %s{only}", (after, *values), limit=limit)], limit=limit)
         # Without a bound that excludes nothing, for which MariaDB would take another index, and sort.
@@ -488,7 +518,7 @@ class FrappeStore:
         # The column is wall clock and may be an hour off where a zone's clocks were put back.
         before = _Wall().text(closed_before + timedelta(hours=2))
         for status in _ENDED:
-            rows = frappe.db.sql(
+            rows = self._ask(
                 f"SELECT `name`, `times` FROM `{_REQUESTS}`"  # noqa: S608
                 " WHERE `status` = %s AND `closed_at` < %s ORDER BY `closed_at` LIMIT %s",
                 (status, before, limit - purged),
@@ -498,7 +528,7 @@ class FrappeStore:
                 if closed_at is None or closed_at >= closed_before:
                     continue
                 self.set_links(name, 0, ())
-                _delete(_REQUESTS, name)
+                delete(_REQUESTS, name)
                 self._known.held.pop((_REQUESTS, name), None)
                 purged += 1
         return purged
@@ -511,12 +541,12 @@ class FrappeStore:
             return
         self._known.alone.discard(request_id)
         there = dict(
-            frappe.db.sql(
+            self._ask(
                 f"SELECT `line`, `name` FROM `{_EDGES}` WHERE `request` = %s",  # noqa: S608
                 (request_id,),
             )
         )
-        _delete(_EDGES, *(there[line] for line in sorted(there.keys() - lines)))
+        delete(_EDGES, *(there[line] for line in sorted(there.keys() - lines)))
         edges = [
             {
                 "name": fingerprint([request_id, line]),
@@ -528,7 +558,7 @@ class FrappeStore:
             for line in sorted(lines - there.keys())
         ]
         if edges:
-            _insert(_EDGES, *edges)
+            insert(_EDGES, *edges)
 
     def linkers(self, line: str, *, before: int | None = None, limit: int = 100) -> list[Request]:
         self._inside()
@@ -536,14 +566,14 @@ class FrappeStore:
         after = -1
         while len(found) < limit:
             below, values = ("", ()) if before is None else (" AND `seq` < %s", (before,))
-            edges = frappe.db.sql(
+            edges = self._ask(
                 f"SELECT `request`, `seq` FROM `{_EDGES}` WHERE `line` = %s AND `open` = 1"  # noqa: S608
-                f" AND `seq` > %s{below} ORDER BY `seq` LIMIT {_CHUNK}",
+                f" AND `seq` > %s{below} ORDER BY `seq` LIMIT {CHUNK}",
                 (line, after, *values),
             )
             linking = self._load([request for request, _ in edges])
             found += [r for r in linking if r.status in OPEN and r.line != line]
-            if len(edges) < _CHUNK:
+            if len(edges) < CHUNK:
                 break
             after = int(edges[-1][1])
         return found[:limit]
@@ -574,13 +604,18 @@ class FrappeStore:
         return found[0]
 
     def documents_at_central(self, doctype: str, central_names: Collection[str]) -> list[Document]:
-        names, found = sorted(set(central_names)), []
-        for start in range(0, len(names), _CHUNK):
-            some, values = _one_of("central_name", names[start : start + _CHUNK])
+        self._inside()
+        nobodys = self._known.nobodys
+        names, found = sorted({name for name in central_names if (doctype, name) not in nobodys}), []
+        for start in range(0, len(names), CHUNK):
+            some, values = one_of("central_name", names[start : start + CHUNK])
             found += self._documents(f"`reference_doctype` = %s{some}", (doctype, *values))
         # This database may take two names for one where the central does not.
         wanted = set(names)
-        return [document for document in found if document.central_name in wanted]
+        known = [document for document in found if document.central_name in wanted]
+        if self._owns:
+            nobodys.update((doctype, name) for name in wanted - {str(each.central_name) for each in known})
+        return known
 
     def put_document(self, document: Document) -> None:
         self._inside()
@@ -633,10 +668,11 @@ class FrappeStore:
 
     def count_conflicts(self) -> int:
         self._inside()
-        return _number(f"SELECT COUNT(*) FROM `{_CONFLICTS}` WHERE `resolution_status` = 'pending'")  # noqa: S608
+        count = f"SELECT COUNT(*) FROM `{_CONFLICTS}` WHERE `resolution_status` = 'pending'"  # noqa: S608
+        return int(self._ask(count)[0][0])
 
     def automatic_decisions(self, line: str, since: datetime) -> int:
-        decided = self._conflicts("`line` = %s AND `resolution_status` = 'resolved'", (line,), limit=_CHUNK)
+        decided = self._conflicts("`line` = %s AND `resolution_status` = 'resolved'", (line,), limit=CHUNK)
         return sum(
             conflict.resolved_at is not None
             and conflict.resolved_at >= since
@@ -662,9 +698,8 @@ class FrappeStore:
         self._inside()
         kept = json.loads(self.get_meta(_COUNTERS) or "{}")
         counted = {status: int(kept.get(status.value, 0)) + self._moved[status.value] for status in Status}
-        counted[Status.PENDING] += _number(
-            f"SELECT COUNT(*) FROM `{_REQUESTS}` WHERE `status` = 'Pending' AND `readiness` = 0"  # noqa: S608
-        )
+        new = f"SELECT COUNT(*) FROM `{_REQUESTS}` WHERE `status` = 'Pending' AND `readiness` = 0"  # noqa: S608
+        counted[Status.PENDING] += int(self._ask(new)[0][0])
         return counted
 
     def oldest_open(self) -> datetime | None:
@@ -686,14 +721,18 @@ class FrappeStore:
 
     def set_meta(self, key: str, value: str | None) -> None:
         self._inside()
+        locked = self._known.locked_metadata
         if value is None:
-            _delete(_METADATA, key)
+            locked.pop(key, None)
+            delete(_METADATA, key)
             return
-        row = {"value": value, "updated_at": self._wall.text(database_now())}
-        if frappe.db.sql(f"SELECT `name` FROM `{_METADATA}` WHERE `name` = %s", (key,)):  # noqa: S608
-            _update(_METADATA, [key], row)
+        row = {"value": value, "updated_at": self._wall.text(self.now())}
+        if key in locked or frappe.db.sql(f"SELECT `name` FROM `{_METADATA}` WHERE `name` = %s", (key,)):  # noqa: S608
+            change_together(_METADATA, [key], row)
         else:
-            _insert(_METADATA, {"name": key, "key": key, **row})
+            insert(_METADATA, {"name": key, "key": key, **row})
+        if key in locked:
+            locked[key] = value
 
     # within
     def _inside(self) -> None:
@@ -715,9 +754,9 @@ class FrappeStore:
         if held is not None:
             return held
         # A joined transaction may have begun long ago: a lock makes it read the row as it stands now.
-        suffix = _for_update() if lock or not self._owns else ""
-        rows = frappe.db.sql(
-            f"SELECT {_quoted(columns)} FROM `{table}` WHERE `name` = %s{suffix}",  # noqa: S608
+        suffix = for_update() if lock or not self._owns else ""
+        rows = self._ask(
+            f"SELECT {quoted(columns)} FROM `{table}` WHERE `name` = %s{suffix}",  # noqa: S608
             (name,),
             as_dict=True,
         )
@@ -726,23 +765,34 @@ class FrappeStore:
     def _free_rows(self, table: str, columns: Sequence[str], names: Sequence[str]) -> dict[str, Row]:
         """The rows of these names, locked; without those that are gone or that another transaction has locked."""
         found: dict[str, Row] = {}
-        for start in range(0, len(names), _CHUNK):
-            some, values = _one_of("name", names[start : start + _CHUNK])
-            rows = frappe.db.sql(
-                f"SELECT {_quoted(columns)} FROM `{table}`{_by_name()}"  # noqa: S608
-                f" WHERE 1 = 1{some}{_for_update(skip_locked=True)}",
+        for start in range(0, len(names), CHUNK):
+            some, values = one_of("name", names[start : start + CHUNK])
+            rows = self._ask(
+                f"SELECT {quoted(columns)} FROM `{table}`{by_name()}"  # noqa: S608
+                f" WHERE 1 = 1{some}{for_update(skip_locked=True)}",
                 values,
                 as_dict=True,
             )
             found.update({row["name"]: dict(row) for row in rows})
         return found
 
-    def _update(self, table: str, names: Sequence[str], changes: Row) -> None:
-        _update(table, names, changes)
-        for name in names:
-            held = self._known.held.get((table, name))
-            if held is not None:
-                held.update(changes)
+    def _ask(self, query: str, values: tuple[Any, ...] = (), **how: Any) -> Any:
+        """What a statement about requests, documents, links or conflicts answers, after all that came before it."""
+        self._held_back.write()
+        return frappe.db.sql(query, values, **how)
+
+    def write_out(self) -> None:
+        """Before code that is not the store's runs in the same transaction: what it finds in the tables is all."""
+        self._held_back.write()
+
+    def _change(self, table: str, name: str, changes: Row) -> None:
+        held = self._known.held.get((table, name))
+        if held is None:
+            self._held_back.write()
+            change_together(table, [name], changes)
+        else:
+            self._held_back.change(table, name, changes)
+            held.update(changes)
 
     def _has_its_name(self, document: Document) -> bool:
         """Whether its row, which is locked, stands under its name already."""
@@ -755,7 +805,7 @@ class FrappeStore:
 
     def _has_key(self, key: str) -> bool:
         return bool(
-            frappe.db.sql(f"SELECT `name` FROM `{_REQUESTS}` WHERE `idempotency_key` = %s", (key,))  # noqa: S608
+            self._ask(f"SELECT `name` FROM `{_REQUESTS}` WHERE `idempotency_key` = %s", (key,))  # noqa: S608
         )
 
     def _put(self, row: Row, request: Request) -> None:
@@ -767,7 +817,7 @@ class FrappeStore:
         was = (row["line"], row["operation"], row["status"] in _ENDED)
         if request.line and was != (request.line, request.operation.value, False):
             self._known.line_stirs(request.line)
-        self._update(_REQUESTS, [request.id], changes)
+        self._change(_REQUESTS, request.id, changes)
         if request.status in ENDS:
             self.set_links(request.id, request.seq, ())
 
@@ -800,27 +850,41 @@ class FrappeStore:
         """Move the counters by what this transaction did: last, so that their row is locked for a moment only."""
         if not self._top_seq and not any(self._moved.values()):
             return
-        kept = json.loads(self._locked_meta(_COUNTERS) or "{}")
+        before = self._locked_meta(_COUNTERS)
+        kept = json.loads(before or "{}")
         for status, step in self._moved.items():
             kept[status] = int(kept.get(status, 0)) + step
         kept[_TOP] = max(int(kept.get(_TOP, 0)), self._top_seq)
-        self.set_meta(_COUNTERS, canonical_json(kept))
+        after = canonical_json(kept)
+        if after != before:
+            self.set_meta(_COUNTERS, after)
 
     def _locked_meta(self, key: str) -> str | None:
-        if _meta(key) is None:
-            _insert(_METADATA, {"name": key, "key": key}, or_ignore=True)
+        """The value, in a row that is locked; made where there is none."""
+        if key not in self._known.locked_metadata:
+            # Without turns two could lock the gap where the row will be, and neither could insert it.
+            there = self._lock_meta(key) if self._owns or _meta(key) is not None else False
+            if not there:
+                insert(_METADATA, {"name": key, "key": key}, or_ignore=True)
+                self._lock_meta(key)
+        return self._known.locked_metadata.get(key)
+
+    def _lock_meta(self, key: str) -> bool:
+        """Whether there is such a row."""
         rows = frappe.db.sql(
-            f"SELECT `value` FROM `{_METADATA}` WHERE `name` = %s{_for_update()}",  # noqa: S608
+            f"SELECT `value` FROM `{_METADATA}` WHERE `name` = %s{for_update()}",  # noqa: S608
             (key,),
         )
-        return rows[0][0] if rows else None
+        if rows:
+            self._known.locked_metadata[key] = rows[0][0]
+        return bool(rows)
 
     def _change_lease(
         self, change: Callable[[str | None, datetime], tuple[str | None, Lease | None]]
     ) -> Lease | None:
         self._inside()
         before = self._locked_meta(_LEASE)
-        text, lease = change(before, database_now())
+        text, lease = change(before, self.now())
         if text != before:
             self.set_meta(_LEASE, text)
         return lease
@@ -842,17 +906,17 @@ class FrappeStore:
         values = tuple(value for part in parts for value in part.values)
         found = {
             name: (rank if by_rank else 0, seq)
-            for name, rank, seq in frappe.db.sql(" UNION ALL ".join(ranges), values)
+            for name, rank, seq in self._ask(" UNION ALL ".join(ranges), values)
         }
         return self._load(sorted(found, key=found.__getitem__, reverse=descending)[:limit])
 
     def _load(self, names: Sequence[str]) -> list[Request]:
         """The requests of these names, in that order; those that are gone are left out."""
         found: dict[str, Request] = {}
-        for start in range(0, len(names), _CHUNK):
-            some, values = _one_of("name", names[start : start + _CHUNK])
-            rows = frappe.db.sql(
-                f"SELECT {_quoted(REQUEST_COLUMNS)} FROM `{_REQUESTS}` WHERE 1 = 1{some}",  # noqa: S608
+        for start in range(0, len(names), CHUNK):
+            some, values = one_of("name", names[start : start + CHUNK])
+            rows = self._ask(
+                f"SELECT {quoted(REQUEST_COLUMNS)} FROM `{_REQUESTS}` WHERE 1 = 1{some}",  # noqa: S608
                 values,
                 as_dict=True,
             )
@@ -861,8 +925,8 @@ class FrappeStore:
 
     def _documents(self, where: str, values: tuple[Any, ...]) -> list[Document]:
         self._inside()
-        rows = frappe.db.sql(
-            f"SELECT {_quoted(DOCUMENT_COLUMNS)} FROM `{_DOCUMENTS}` WHERE {where} ORDER BY `name`",  # noqa: S608
+        rows = self._ask(
+            f"SELECT {quoted(DOCUMENT_COLUMNS)} FROM `{_DOCUMENTS}` WHERE {where} ORDER BY `name`",  # noqa: S608
             values,
             as_dict=True,
         )
@@ -872,8 +936,8 @@ class FrappeStore:
         self, where: str, values: tuple[Any, ...], *, limit: int, offset: int = 0
     ) -> list[Conflict]:
         self._inside()
-        rows = frappe.db.sql(
-            f"SELECT {_quoted(CONFLICT_COLUMNS)} FROM `{_CONFLICTS}` WHERE {where}"  # noqa: S608
+        rows = self._ask(
+            f"SELECT {quoted(CONFLICT_COLUMNS)} FROM `{_CONFLICTS}` WHERE {where}"  # noqa: S608
             " ORDER BY `creation`, `name` LIMIT %s OFFSET %s",
             (*values, limit, offset),
             as_dict=True,
@@ -885,14 +949,18 @@ class FrappeStore:
         unborn = table == _DOCUMENTS and row["name"] in self._known.unborn
         old = None if unborn else self._row(table, columns, row["name"], lock=True)
         self._known.unborn.discard(row["name"])
+        if unborn:
+            self._held_back.add(table, row)
+            self._known.held[table, row["name"]] = dict(row)
+            return None
         if old is None:
-            _insert(table, row)
+            insert(table, row)
             return None
         changes = {
             column: value for column, value in row.items() if column not in old or old[column] != value
         }
         before = dict(old)
-        self._update(table, [row["name"]], changes)
+        self._change(table, row["name"], changes)
         return before
 
 
@@ -908,12 +976,12 @@ class Place(NamedTuple):
 def next_place(links: Iterable[tuple[str, str]] = ()) -> Place:
     """The place of the next row, which links to these (doctype, name). The caller holds the lock of the document
     that the row is about."""
-    some, values = _one_of("name", tuple(_derived_key(*link) for link in links))
+    some, values = one_of("name", tuple(_derived_key(*link) for link in links))
     noted = f"SELECT 1 FROM `{_METADATA}` WHERE 1 = 1{some}"  # noqa: S608
-    if not _is_sqlite():
+    if not is_sqlite():
         # One question: a save waits for the answer.
         derived = f"EXISTS ({noted})" if values else "0"
-        seq, moment, derived = frappe.db.sql(f"SELECT NEXTVAL({_sequence()}), {_utc()}, {derived}", values)[0]
+        seq, moment, derived = frappe.db.sql(f"SELECT NEXTVAL({_sequence()}), {utc()}, {derived}", values)[0]
         return Place(int(seq), moment.replace(tzinfo=timezone.utc), bool(derived))
     # Whoever has written holds the one write lock, so nobody else takes this number.
     counted = json.loads(_meta(_COUNTERS) or "{}").get(_TOP, 0)
@@ -928,7 +996,7 @@ def insert_request(request: Request) -> None:
     """
     row = _request_row(request, _Wall())
     known = {column: value for column, value in row.items() if value is not None}
-    _insert(_REQUESTS, known, at=row["created_at"])
+    insert(_REQUESTS, known, at=row["created_at"])
 
 
 def note_derived(doctype: str, name: str) -> None:
@@ -937,7 +1005,7 @@ def note_derived(doctype: str, name: str) -> None:
     The key is a fingerprint and there is no value: who may see the row learns no name from it.
     """
     key = _derived_key(doctype, name)
-    _insert(_METADATA, {"name": key, "key": key}, or_ignore=True)
+    insert(_METADATA, {"name": key, "key": key}, or_ignore=True)
 
 
 def forget_derived(doctype: str, name: str) -> bool:
@@ -945,7 +1013,7 @@ def forget_derived(doctype: str, name: str) -> bool:
     key = _derived_key(doctype, name)
     if _meta(key) is None:
         return False
-    _delete(_METADATA, key)
+    delete(_METADATA, key)
     return True
 
 
@@ -954,7 +1022,7 @@ def derived_among(documents: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     by_key = {_derived_key(*document): document for document in documents}
     if not by_key:
         return set()
-    some, values = _one_of("name", tuple(by_key))
+    some, values = one_of("name", tuple(by_key))
     noted = frappe.db.sql(f"SELECT `name` FROM `{_METADATA}` WHERE 1 = 1{some}", values)  # noqa: S608
     return {by_key[key] for (key,) in noted if not _is_linked(*by_key[key])}
 
@@ -1013,38 +1081,6 @@ def _sequence() -> str:
     return f"'{SEQUENCE}'" if frappe.db.db_type == "postgres" else SEQUENCE
 
 
-def _is_sqlite() -> bool:
-    return bool(frappe.db.db_type == "sqlite")
-
-
-def _for_update(*, skip_locked: bool = False) -> str:
-    if _is_sqlite():
-        return ""
-    return " FOR UPDATE SKIP LOCKED" if skip_locked else " FOR UPDATE"
-
-
-def _by(index: str) -> str:
-    """Behind a table: rows are looked up by that index. Of a small table MariaDB would else read every row for a list
-    of values, and lock each that it passes."""
-    return f" FORCE INDEX ({index})" if frappe.db.db_type == "mariadb" else ""
-
-
-def _by_name() -> str:
-    return _by("PRIMARY")
-
-
-def _utc() -> str:
-    return "clock_timestamp() AT TIME ZONE 'utc'" if frappe.db.db_type == "postgres" else "UTC_TIMESTAMP(6)"
-
-
-def database_now() -> datetime:
-    if _is_sqlite():
-        text = frappe.db.sql("SELECT strftime(%s, 'now')", ("%Y-%m-%dT%H:%M:%f",))[0][0]
-        return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
-    moment: datetime = frappe.db.sql(f"SELECT {_utc()}")[0][0]
-    return moment.replace(tzinfo=timezone.utc)
-
-
 class _Wall:
     """Instants as the site's wall clock shows them."""
 
@@ -1095,18 +1131,6 @@ def _each_open(where: str, values: tuple[Any, ...], *, before: int | None, limit
     ]
 
 
-def _one_of(column: str, values: Collection[str] | None) -> tuple[str, tuple[str, ...]]:
-    """` AND column IN (…)` and its values; nothing for None."""
-    if values is None:
-        return "", ()
-    wanted = tuple(dict.fromkeys(values))
-    return f" AND `{column}` IN ({', '.join(['%s'] * len(wanted))})", wanted
-
-
-def _quoted(columns: Iterable[str]) -> str:
-    return ", ".join(f"`{column}`" for column in columns)
-
-
 def _number(query: str) -> int:
     return int(frappe.db.sql(query)[0][0] or 0)
 
@@ -1114,38 +1138,3 @@ def _number(query: str) -> int:
 def _meta(key: str) -> str | None:
     rows = frappe.db.sql(f"SELECT `value` FROM `{_METADATA}` WHERE `name` = %s", (key,))  # noqa: S608
     return rows[0][0] if rows else None
-
-
-def _insert(table: str, *rows: Row, or_ignore: bool = False, at: str | None = None) -> None:
-    """Insert rows of the same columns with Frappe's own beside them; with `or_ignore` nothing where a name is taken.
-    `at`: the site's wall clock, where it is known already."""
-    now, user = at or frappe.utils.now(), frappe.session.user
-    own = {"creation": now, "modified": now, "owner": user, "modified_by": user, "docstatus": 0, "idx": 0}
-    full = [{**own, **row} for row in rows]
-    one = f"({', '.join(['%s'] * len(full[0]))})"
-    ignore = " IGNORE" if or_ignore and frappe.db.db_type == "mariadb" else ""
-    nothing = " ON CONFLICT DO NOTHING" if or_ignore and not ignore else ""
-    frappe.db.sql(
-        f"INSERT{ignore} INTO `{table}` ({_quoted(full[0])}) VALUES {', '.join([one] * len(full))}{nothing}",
-        tuple(value for row in full for value in row.values()),
-    )
-
-
-def _update(table: str, names: Sequence[str], changes: Row) -> None:
-    """The same changes for all of these rows, which the caller has locked."""
-    if not changes:
-        return
-    full = {**changes, "modified": frappe.utils.now(), "modified_by": frappe.session.user}
-    columns = ", ".join(f"`{column}` = %s" for column in full)
-    for start in range(0, len(names), _CHUNK):
-        some, values = _one_of("name", names[start : start + _CHUNK])
-        frappe.db.sql(
-            f"UPDATE `{table}`{_by_name()} SET {columns} WHERE 1 = 1{some}",  # noqa: S608
-            (*full.values(), *values),
-        )
-
-
-def _delete(table: str, *names: str) -> None:
-    if names:
-        some, values = _one_of("name", names)
-        frappe.db.sql(f"DELETE FROM `{table}` WHERE 1 = 1{some}", values)  # noqa: S608

@@ -36,13 +36,17 @@ class TransactionMemory:
     """Names that no open request takes from its document."""
     quiet: set[tuple[str, frozenset[Operation]]] = field(default_factory=set)
     """Lines in which nothing is open of these operations."""
+    locked_metadata: dict[str, str | None] = field(default_factory=dict)
+    """Values of metadata whose rows are locked, as they stand."""
+    nobodys: set[Name] = field(default_factory=set)
+    """Names at the central (doctype, name) that no document here is known to have."""
     _absent: dict[Name, set[str]] = field(default_factory=dict)
 
     def forget(self) -> None:
         """Everything."""
-        for known in (self.held, self.read, self.named, self._absent):
+        for known in (self.held, self.read, self.named, self.locked_metadata, self._absent):
             known.clear()
-        for some in (self.unborn, self.alone, self.kept_names, self.quiet):
+        for some in (self.unborn, self.alone, self.kept_names, self.quiet, self.nobodys):
             some.clear()
 
     def is_absent(self, name: Name) -> bool:
@@ -58,6 +62,7 @@ class TransactionMemory:
         self._absent.pop(_plain((document.doctype, document.local_name)), None)
         self.named = {name: known for name, known in self.named.items() if known.id != document.id}
         self.read.pop(document.id, None)
+        self.nobodys.discard((document.doctype, document.central_name or ""))
 
     def documents_are_locked(self) -> None:
         """They stand as of now: what was read before may be older."""

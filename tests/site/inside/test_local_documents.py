@@ -180,3 +180,17 @@ def test_a_user_without_permission_is_refused(documents, sale, site):
             documents.write("Shop Sale", sale.name, {"remarks": "x"})
     finally:
         site.set_user("Administrator")
+
+
+def test_what_the_caller_still_has_to_write_is_written_before_code_of_the_app_runs(documents, site):
+    from erp_offline_sync.adapters.frappe_meta import FrappeLocalDocuments
+
+    note = site.get_doc({"doctype": "Shop Note", "title": "milk", "body": "old"}).insert()
+    found = []
+    documents = FrappeLocalDocuments(
+        first=lambda: found.append(site.db.get_value("Shop Note", note.name, "body"))
+    )
+    documents.write("Shop Note", note.name, {"body": "new"})
+    documents.delete("Shop Note", note.name)
+    documents.restore("Shop Note", note.name, {"title": "milk", "body": "again"})
+    assert found == ["old", "new", None]

@@ -283,6 +283,46 @@ def test_saves_over_the_web_succeed_while_a_run_commits_all_the_time(settings, o
     assert result["answer"] > 60, "as many commits as saves, or none was beside one"
 
 
+def test_many_rows_are_written_by_few_statements_and_none_is_too_long(owning, site, monkeypatch):
+    """A hundred rows at once, or a million characters: databases refuse statements of more than some megabytes."""
+    count, long = 150, "é" * 300_000
+    with owning.transaction():
+        for number in range(count):
+            owning.add(make_request(f"r{number}", line=f"d{number}"))
+            owning.put_document(make_document(f"d{number}", local_name=f"D-{number}"))
+    written = []
+    run = site.db.sql
+
+    def noted(query, values=(), *args, **more):
+        if str(query).startswith(("INSERT", "UPDATE")) and "Metadata" not in str(query):
+            written.append(sum(len(value) for value in values if isinstance(value, str)))
+        return run(query, values, *args, **more)
+
+    with owning.transaction():
+        requests = [owning.get(f"r{number}") for number in range(count)]
+        owning.take_up(requests)
+        monkeypatch.setattr(site.db, "sql", noted)
+        for number, request in enumerate(requests):
+            body = {"text": long} if number < 8 else {"text": str(number)}
+            owning.replace(request.altered(body=body, sends=1))
+            known = {"local_name": f"D-{number}", "central_name": f"C-{number}"}
+            owning.put_document(make_document(f"d{number}", **known))
+    monkeypatch.undo()
+    assert len(written) < 10
+    assert max(written) < 1_300_000
+    with owning.transaction():
+        again = [owning.get(f"r{number}") for number in range(count)]
+        assert [request.sends for request in again] == [1] * count
+        assert [len(request.body["text"]) for request in again[:9]] == [300_000] * 8 + [1]
+        assert again[149].body == {"text": "149"}
+        assert [owning.document(f"d{number}").central_name for number in (0, 99, 100, 149)] == [
+            "C-0",
+            "C-99",
+            "C-100",
+            "C-149",
+        ]
+
+
 # ---------------------------------------------------------------- what a long outbox costs
 
 LONG, EACH = 4000, 600
@@ -292,6 +332,7 @@ TABLE = "tabOffline Request"
 
 LOOKS = {
     "unplaced": lambda store: store.unplaced(100),
+    "count of unplaced": lambda store: store.count_unplaced(100),
     "due": lambda store: store.due(store.now(), limit=10, horizon=HORIZON),
     "due of a doctype": lambda store: store.due(
         store.now(), limit=10, horizon=HORIZON, doctypes=[make_request("any").resource_type]
