@@ -15,7 +15,7 @@ from datetime import timedelta
 import frappe
 from frappe.utils import add_days, now_datetime
 
-from erp_offline_sync.adapters.frappe_store import database_now
+from erp_offline_sync.adapters.statements import database_now, for_update, insert
 from erp_offline_sync.engine.sending.push import PushOutcome, PushResult, ReceiptState
 from erp_offline_sync.receiver.contention import tried_again
 
@@ -43,16 +43,27 @@ class Claim:
     queued: bool = False
 
 
-def claim(origin, request, low_water):
-    """A Claim, committed; or the PushResult that says why there is none."""
-    return tried_again(lambda: _claim(origin, request, low_water))
+class DatabaseTime:
+    """The database's time, asked for once and carried on by this process: for the minute that a push takes."""
+
+    def __init__(self):
+        self._asked, self._began = database_now(), time.monotonic()
+
+    def now(self):
+        return self._asked + timedelta(seconds=time.monotonic() - self._began)
 
 
-def _claim(origin, request, low_water):
+def claim(origin, request, low_water, clock):
+    """A Claim, committed; or the PushResult that says why there is none. `clock`: a DatabaseTime."""
+    return tried_again(lambda: _claim(origin, request, low_water, clock.now()))
+
+
+def _claim(origin, request, low_water, now):
     """What is known already is answered by a look that waits for nobody, not even for an effect under way."""
-    frappe.db.rollback()
-    row, now = _row_name(origin, request.id), database_now()
     is_new = frappe.db.db_type != "sqlite" and request.number >= low_water
+    if not is_new or _is_begun():
+        frappe.db.rollback()
+    row = _row_name(origin, request.id)
     # Nearly always nobody knows it. On SQLite whoever writes waits for all others who do: there it is looked first.
     claimed = _taken(row, origin, request, now) if is_new else None
     if claimed is None:
@@ -67,6 +78,12 @@ def _claim(origin, request, low_water):
     frappe.db.commit()
     # Another delivery was faster by a moment.
     return claimed or _running(request)
+
+
+def _is_begun():
+    """Whether other apps did anything after the last commit, which would become part of ours."""
+    waiting = (frappe.db.before_commit, frappe.db.after_commit)
+    return bool(frappe.db.transaction_writes) or any(callbacks._functions for callbacks in waiting)
 
 
 def _taken(row, origin, request, now):
@@ -84,7 +101,7 @@ def _taken(row, origin, request, now):
         "claimed_until": _until(now),
     }
     try:
-        insert_row(DOCTYPE, values, or_ignore=False)
+        insert(f"tab{DOCTYPE}", values)
     except Exception as error:
         if not frappe.db.is_duplicate_entry(error):
             raise
@@ -95,7 +112,7 @@ def _taken(row, origin, request, now):
 
 def _take_over(row, request, now):
     """The row was there and nobody's, by a look that took no lock: locked, it has to be so still."""
-    found = _find(row, locking())
+    found = _find(row, for_update())
     if found is None:
         return _running(request)
     answer = _already(found, request, now)
@@ -129,10 +146,9 @@ def _already(found, request, now):
 
 def finish(claimed, *, doctype, name, version, docstatus):
     """Make the claim a receipt, in the transaction of the effect; False where another delivery took it over."""
-    if not _holds(claimed):
-        return False
-    _change(
+    return _change(
         claimed.row,
+        token=claimed.token,
         outcome=APPLIED,
         claim_token=None,
         claimed_until=None,
@@ -141,7 +157,6 @@ def finish(claimed, *, doctype, name, version, docstatus):
         version=version,
         document_docstatus=docstatus or 0,
     )
-    return True
 
 
 def doubt(claimed):
@@ -161,7 +176,7 @@ def withdraw(claimed):
 
     def work():
         restart()
-        found = _find(claimed.row, locking())
+        found = _find(claimed.row, for_update())
         if found is not None and found.claim_token == claimed.token:
             if found.outcome == CLAIMED:
                 frappe.db.sql(f"DELETE FROM {_TABLE} WHERE `name` = %s", (claimed.row,))  # noqa: S608
@@ -228,27 +243,8 @@ def _take_the_turn():
         frappe.db.sql(f"UPDATE {_TABLE} SET `outcome` = `outcome` WHERE `name` = ''")  # noqa: S608
 
 
-def locking():
-    """Behind a SELECT: the row as it is now, and nobody else's until the end. SQLite has one lock for all."""
-    return "" if frappe.db.db_type == "sqlite" else " FOR UPDATE"
-
-
-def insert_row(doctype, values, *, or_ignore=True):
-    """With Frappe's own columns beside it; with `or_ignore` nothing where the name is taken."""
-    now, user = frappe.utils.now(), frappe.session.user
-    own = {"creation": now, "modified": now, "owner": user, "modified_by": user, "docstatus": 0, "idx": 0}
-    full = {**own, **values}
-    ignore = " IGNORE" if or_ignore and frappe.db.db_type == "mariadb" else ""
-    nothing = " ON CONFLICT DO NOTHING" if or_ignore and not ignore else ""
-    columns = ", ".join(f"`{column}`" for column in full)
-    places = ", ".join(["%s"] * len(full))
-    frappe.db.sql(
-        f"INSERT{ignore} INTO `tab{doctype}` ({columns}) VALUES ({places}){nothing}", tuple(full.values())
-    )
-
-
 def _holds(claimed):
-    found = _find(claimed.row, locking())
+    found = _find(claimed.row, for_update())
     return found is not None and found.claim_token == claimed.token
 
 
@@ -261,10 +257,13 @@ def _find(row, lock=""):
     return rows[0] if rows else None
 
 
-def _change(row, **values):
+def _change(row, *, token=None, **values):
+    """Whether the row is there, and has that claim token where one is given."""
     full = {**values, "modified": frappe.utils.now()}
     columns = ", ".join(f"`{column}` = %s" for column in full)
-    frappe.db.sql(f"UPDATE {_TABLE} SET {columns} WHERE `name` = %s", (*full.values(), row))  # noqa: S608
+    held, by = (" AND `claim_token` = %s", (token,)) if token else ("", ())
+    frappe.db.sql(f"UPDATE {_TABLE} SET {columns} WHERE `name` = %s{held}", (*full.values(), row, *by))  # noqa: S608
+    return frappe.db._cursor.rowcount == 1
 
 
 def _known(found):

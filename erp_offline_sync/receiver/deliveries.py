@@ -37,13 +37,13 @@ def receive(push, low_water):
     """The outcomes of the push's requests, in their order, as many as there was time for; at least one's. Commits."""
     began, size, outcomes = time.monotonic(), 0, []
     seconds = min(LIMITS.seconds, push.seconds / 2)
-    surroundings = Surroundings()
+    surroundings, clock = Surroundings(), claims.DatabaseTime()
     for request in push.requests:
         if outcomes and (time.monotonic() - began >= seconds or size >= LIMITS.max_inflated_bytes):
             break
         stands = False
         try:
-            outcome = _deliver(push.origin, request, low_water)
+            outcome = _deliver(push.origin, request, low_water, clock)
             stands = outcome.outcome is PushOutcome.APPLIED
         finally:
             surroundings.put_back(stands=stands)
@@ -65,10 +65,10 @@ def unreadable(request):
     )
 
 
-def _deliver(origin, request, low_water):
+def _deliver(origin, request, low_water, clock):
     if isinstance(request, Unreadable):
         return unreadable(request)
-    claimed = claims.claim(origin, request, low_water)
+    claimed = claims.claim(origin, request, low_water, clock)
     if isinstance(claimed, PushResult):
         return _with_document(request, claimed)
     frappe.flags[APPLYING] = True
@@ -197,13 +197,14 @@ class Surroundings:
         frappe.clear_messages()
         frappe.local.error_log = []
         cached, values = (frappe.local.cache, frappe.db.value_cache) if stands else ({}, {})
-        frappe.local.cache = {key: value for key, value in cached.items() if not _is_of_a_document(key)}
+        frappe.local.cache = {key: value for key, value in cached.items() if self._outlives_a_request(key)}
         # By the name of a doctype: settings, which Frappe forgets when they are saved. Other values it does not forget.
         frappe.db.value_cache = {key: value for key, value in values.items() if isinstance(key, str)}
         if getattr(frappe.local, "request_cache", None) is not None:
             frappe.local.request_cache.clear()
 
-
-def _is_of_a_document(key):
-    """Whether that key of Frappe's cache holds a document, which code over there may have changed in memory."""
-    return b"document_cache" in key if isinstance(key, bytes) else "document_cache" in str(key)
+    def _outlives_a_request(self, key):
+        """Of Frappe's cache: no document, which code over there may have changed in memory, but the user's own, by
+        which Frappe looks whether documents are followed each time that one is saved."""
+        text = key.decode(errors="replace") if isinstance(key, bytes) else str(key)
+        return "document_cache" not in text or text.endswith(f"document_cache::User::{self._user}")

@@ -10,9 +10,10 @@ import frappe
 from frappe import _
 from frappe.utils import now_datetime
 
+from erp_offline_sync.adapters.statements import for_update, insert
 from erp_offline_sync.engine.identity import canonical_json
 from erp_offline_sync.engine.sending.seen_runs import RunVerdict, look_at_run, seen_from_json
-from erp_offline_sync.receiver.claims import insert_row, locking, restart
+from erp_offline_sync.receiver.claims import restart
 from erp_offline_sync.receiver.contention import tried_again
 from erp_offline_sync.receiver.errors import (
     LatePush,
@@ -87,7 +88,7 @@ def _admit(push):
     if changes:
         restart()
         # Locked, as it is now: another push may have been faster.
-        refusal, changes = _judged(push, _find(push.origin, locking()))
+        refusal, changes = _judged(push, _find(push.origin, for_update()))
         if changes:
             _write(push.origin, **changes)
         frappe.db.commit()
@@ -157,7 +158,7 @@ def _register(origin):
     user = frappe.session.user
     name = frappe.db.get_value("User", user, "full_name") or user
     row = {"name": origin, "user": user, "branch_name": name, "run": 0, "low_water": 0, "stopped": 0}
-    insert_row(DOCTYPE, row)
+    insert(f"tab{DOCTYPE}", row, or_ignore=True)
     frappe.db.commit()
 
 

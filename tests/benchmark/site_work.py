@@ -106,7 +106,7 @@ def insert_with_receipts(doctype, documents):  # type: ignore[no-untyped-def]
 
     import frappe
 
-    from erp_offline_sync.receiver.claims import insert_row
+    from erp_offline_sync.adapters.statements import insert
 
     began = time.perf_counter()
     for number, values in enumerate(documents):
@@ -123,7 +123,7 @@ def insert_with_receipts(doctype, documents):  # type: ignore[no-untyped-def]
             "reference_name": doc.name,
             "version": str(doc.modified),
         }
-        insert_row("Sync Receipt", receipt, or_ignore=False)
+        insert("tabSync Receipt", receipt)
         frappe.db.commit()
     return time.perf_counter() - began
 

@@ -612,6 +612,11 @@ def test_what_goes_wrong_after_the_commit_does_not_undo_it(till: Till, companion
     assert noted(companion, "fails after the commit") == 1
 
 
+def test_what_is_written_after_the_commit_is_of_no_request(till: Till, companion: Any) -> None:
+    assert till.outcomes(till.note("writes after the commit"), till.note()) == ["applied", "applied"]
+    assert companion.count("ToDo") == 0
+
+
 def test_nothing_of_one_request_reaches_the_next(till: Till, companion: Any) -> None:
     answer = till.send(till.body(till.note("leaves a mess"), till.note()))
     assert answer.status_code == 200

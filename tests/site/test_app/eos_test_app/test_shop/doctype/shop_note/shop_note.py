@@ -89,6 +89,12 @@ def _fails_after_the_commit(note):
     frappe.db.after_commit.add(lambda: 1 / 0)
 
 
+def _writes_after_the_commit(note):
+    """Nobody commits that: it is of no transaction of this request."""
+    todo = {"doctype": "ToDo", "description": note.title}
+    frappe.db.after_commit.add(lambda: frappe.get_doc(todo).insert(ignore_permissions=True))
+
+
 def _refuses_pushes(note):
     if frappe.flags.in_offline_push:
         frappe.throw("The central takes no such note.")
@@ -161,6 +167,7 @@ PRANKS = {
     "kills every worker that applies it": _kills_every_worker_that_applies_it,
     "breaks what applies it": _breaks_what_applies_it,
     "takes its time": _takes_its_time,
+    "writes after the commit": _writes_after_the_commit,
     "fails after the commit": _fails_after_the_commit,
     "refuses pushes": _refuses_pushes,
     "refuses at length": _refuses_at_length,
