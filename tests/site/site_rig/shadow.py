@@ -329,9 +329,13 @@ class Shadow:
             add("mariadb", argv, lambda _, port=port: services.answers_tcp(port))
 
     def _define_site_services(self, plan: tuple[SitePlan, ...], web_workers: int, as_deployed: bool) -> None:
-        """The web servers, one a site, the worker, the scheduler, and what a browser needs beside them."""
-        # A developer's server looks each document's class up anew.
+        """The web servers, one a site, the worker, the scheduler, and what a browser needs beside them.
+
+        `as_deployed`: as bench's own configuration of a server starts them. A worker takes one connection at a time, and
+        none while it is at work; and it is no developer's, which looks each document's class up anew.
+        """
         developing = {} if as_deployed else {"DEV_SERVER": "1"}
+        threads = [] if as_deployed else ["--threads", "4", "--worker-class", "gthread"]
         frappe = [str(self.bench.python), "-m", "frappe.utils.bench_helper", "frappe"]
         for site in plan:
             port = self.ports[site.role]
@@ -339,10 +343,7 @@ class Shadow:
             argv += [
                 "--workers",
                 str(web_workers),
-                "--threads",
-                "4",
-                "--worker-class",
-                "gthread",
+                *threads,
                 "--timeout",
                 "120",
                 "site_rig.wsgi:application()",
