@@ -91,7 +91,7 @@ def something_to_do(ports: Ports) -> bool:
         if not breaker.closed:
             return breaker.probe_due(now) and store.oldest_open() is not None
         return bool(
-            store.unplaced(1)
+            store.count_unplaced(1)
             or store.due(now, limit=1, horizon=horizon)
             or store.doubts(now, limit=1, horizon=horizon)
             or store.in_flight(not_token=0, limit=1)

@@ -393,6 +393,9 @@ class SqliteStore:
         found = [row["seq"] for statement in _UNPLACED for row in self._run(statement, [limit])]
         return self._load(sorted(found)[:limit])
 
+    def count_unplaced(self, most: int) -> int:
+        return min(most, sum(len(self._run(statement, [most]).fetchall()) for statement in _UNPLACED))
+
     def due(
         self, now: datetime, *, limit: int, horizon: timedelta, doctypes: Collection[str] | None = None
     ) -> list[Request]:

@@ -236,6 +236,9 @@ class Store(Protocol):
     def unplaced(self, limit: int) -> list[Request]:
         """Pending requests with readiness NEW or RECHECK, by `seq`."""
 
+    def count_unplaced(self, most: int) -> int:
+        """How many of these there are, or `most` where there are more: costs the same however many more."""
+
     def due(
         self, now: datetime, *, limit: int, horizon: timedelta, doctypes: Collection[str] | None = None
     ) -> list[Request]:

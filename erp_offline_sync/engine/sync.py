@@ -41,10 +41,10 @@ __all__ = ["RunReport", "SyncEngine"]
 LEASE_MARGIN = 30.0
 """Seconds that a lease is longer than one delivery's deadline."""
 _PLACED_AT_ONCE = 100
-_PLACED_FIRST = 10
-"""So many times `_PLACED_AT_ONCE` are placed before the first of a larger backlog are sent."""
 _FOUND = frozenset({Result.SUCCESS, Result.CONFLICT})
 """A doubt that ended so was settled by the central's own answers."""
+_COUNTED = 5000
+"""So many that are not placed yet are counted: where there are more, pushes are full."""
 _LOOKED_BEYOND = 8
 """Batches that are looked at for something that may leave beside what is on its way."""
 _SLICE = 0.5
@@ -77,7 +77,7 @@ class SyncEngine:
         self._companion = Companion(ports, lambda: self.origins.current)
         self._doubts = Doubts(ports, self._booking, self._answers, lookup, self._preparation, self._companion)
         self._placer = Placer(ports.store, ports.ids)
-        self._lanes = Lanes(ports, self.line, meanwhile=self._place_some)
+        self._lanes = Lanes(ports, self.line, meanwhile=self._place_more, take_up=self._answers.take_up)
         self._singles = Singles(
             ports,
             self.line,
@@ -103,6 +103,7 @@ class SyncEngine:
         self._metrics = Metrics()
         self._total = 0
         self._until = 0.0
+        self._more_to_place = False
 
     def run(
         self,
@@ -140,7 +141,7 @@ class SyncEngine:
 
     def _came_meanwhile(self) -> bool:
         with self._store.transaction():
-            return bool(self._store.unplaced(1))
+            return bool(self._store.count_unplaced(1))
 
     def _run_once(
         self,
@@ -219,7 +220,7 @@ class SyncEngine:
         """Seconds until something may happen; None where nothing is waited for."""
         with self._store.transaction():
             now = self._store.now()
-            if self._store.unplaced(1) and usable:
+            if usable and self._store.count_unplaced(1):
                 return 0.0
             if not usable:
                 at: datetime | None = self.line.breaker.next_probe_at
@@ -300,25 +301,28 @@ class SyncEngine:
             looked_at = self._placer.place_some(_PLACED_AT_ONCE)
             if looked_at:
                 self._renew()
-        return bool(looked_at) and not self._ports.control.stop_reason()
+        self._more_to_place = bool(looked_at)
+        return self._more_to_place and not self._ports.control.stop_reason()
+
+    def _place_more(self) -> bool:
+        """Of the backlog, while an answer is waited for; what is saved meanwhile has its turn with the next batch."""
+        return self._more_to_place and self._place_some()
 
     def _place_all(self) -> None:
         while self._place_some():
             pass
 
     def _place_for(self, doctypes: Collection[str] | None) -> None:
-        """All of a day; of a larger backlog so much that something can go. The rest is placed meanwhile, while
-        something is on its way."""
-        begun = self._stats.processed or not self._lanes.empty
-        slices, enough = 0, 1 if begun else _PLACED_FIRST
+        """So much that something can go. The rest is placed meanwhile, while something is on its way."""
         while self._place_some():
-            slices += 1
-            if slices >= enough and self._due(1, doctypes):
+            if self._due(1, doctypes):
                 return
 
     def _place_enough(self, size: int, doctypes: Collection[str] | None) -> None:
         """So that a large push is full, where the backlog holds as much."""
-        lacking = size - len(self._due(size, doctypes)) if size > _PLACED_AT_ONCE else 0
+        if size <= _PLACED_AT_ONCE or not self._more_to_place:
+            return
+        lacking = size - len(self._due(size, doctypes))
         while lacking > 0 and self._place_some():
             lacking -= _PLACED_AT_ONCE
 
@@ -346,14 +350,25 @@ class SyncEngine:
 
     def _send_singly(self, batch: Iterable[Request]) -> None:
         left = list(batch)
-        while left and not self._interrupted() and self.line.usable():
-            going = next((request for request in left if self._lanes.may_leave(request)), None)
-            if going is None or not self._lanes.free:
+        while left and self.line.usable():
+            going = self._lanes.side_by_side(left)
+            if not going:
                 self._land_one()
                 continue
-            left.remove(going)
-            done = self._singles.start(going)
-            self._book([done] if done else [])
+            with self._store.transaction():
+                if self._interrupted():
+                    break
+                marked = self._singles.marked_at_once(going)
+            gone = {request.id for request in marked or going[:1]}
+            left = [request for request in left if request.id not in gone]
+            if not marked:
+                ready = self._singles.made_ready(going[0])
+                if isinstance(ready, Delivered):
+                    self._book([ready])
+                    continue
+                marked = [ready]
+            for request in marked:
+                self._singles.start(request)
         self._booking.unclaim(left)
 
     def _land_one(self) -> bool:
@@ -394,7 +409,7 @@ class SyncEngine:
         if self.line.breaker.half_open:
             return 1
         with self._store.transaction():
-            more = bool(self._store.unplaced(1))
+            more = self._store.count_unplaced(_COUNTED) == _COUNTED
             left = None if more else self._store.counters()[Status.PENDING]
         return self._batches.size_of(left, self._lanes.wide)
 

@@ -177,6 +177,9 @@ class MemoryStore:
         found += self._requests.where("stage", (Status.PENDING, Readiness.RECHECK))
         return _by_seq(found)[:limit]
 
+    def count_unplaced(self, most: int) -> int:
+        return len(self.unplaced(most))
+
     def due(
         self, now: datetime, *, limit: int, horizon: timedelta, doctypes: Collection[str] | None = None
     ) -> list[Request]:

@@ -530,6 +530,55 @@ def case_replacing_keeps_the_place_in_the_order(store: Store, time: Time) -> Non
         assert store.get("a") == replace(added, key="new-key", replaces=added.key)
 
 
+@_case
+def case_what_was_written_is_found_by_every_look_after_it(store: Store, time: Time) -> None:
+    """A store may hold writes back, and must not show it."""
+    with store.transaction():
+        names = ("goes", "retries", "waits", "doubted", "new")
+        requests = [_ready(store, name, line=f"l-{name}") for name in names]
+        store.put_document(make_document("l-goes"))
+    with store.transaction():
+        now = store.now()
+        store.take_up(requests)
+        store.put_document(make_document("l-made", local_name="Made"))
+        store.put_document(make_document("l-made", local_name="Made", central_name="M-1"))
+        known = store.documents_at_central(make_document("any").doctype, ["M-1"])
+        assert [document.id for document in known] == ["l-made"]
+        store.put_document(make_document("l-goes", central_name="M-2"))
+        assert [document.id for document in store.documents_at_central(known[0].doctype, ["M-2"])] == [
+            "l-goes"
+        ]
+        found = store.document_named(known[0].doctype, "Made")
+        assert found is not None
+        assert found.central_name == "M-1"
+        goes, retries, waits, doubted, new = requests
+        store.replace(move(goes, Status.IN_FLIGHT, lease_token=3, sent_at=now))
+        assert [request.id for request in store.in_flight(not_token=4, limit=10)] == ["goes"]
+        retry = move(move(retries, Status.IN_FLIGHT), Status.RETRY, next_retry_at=now)
+        store.replace(retry)
+        assert store.next_due_at() == now
+        store.replace(move(waits, Status.WAITING, waits_for="goes", waits_why="an earlier change"))
+        assert [request.id for request in store.waiters("goes")] == ["waits"]
+        store.replace(move(move(doubted, Status.IN_FLIGHT), Status.IN_DOUBT, next_retry_at=None))
+        assert [request.id for request in store.doubts(now, limit=10, horizon=HORIZON)] == ["doubted"]
+        store.replace(replace(new, readiness=Readiness.RECHECK))
+        assert store.count_unplaced(10) == 1
+        assert [request.id for request in store.unplaced(10)] == ["new"]
+        assert {request.id for request in store.due(now, limit=10, horizon=HORIZON)} == {"retries"}
+        assert [request.id for request in store.list_requests(statuses={Status.WAITING})] == ["waits"]
+        assert store.open_in_line("l-goes") == [store.get("goes")]
+        counted = store.counters()
+        assert {status: counted[status] for status in counted if counted[status]} == {
+            Status.IN_FLIGHT: 1,
+            Status.RETRY: 1,
+            Status.WAITING: 1,
+            Status.IN_DOUBT: 1,
+            Status.PENDING: 1,
+        }
+        assert store.release("goes") == 1
+        assert {request.id for request in store.unplaced(10)} == {"waits", "new"}
+
+
 # ---------------------------------------------------------------- what is due
 
 
@@ -545,6 +594,7 @@ def case_unplaced_requests_come_by_seq(store: Store, time: Time) -> None:
         _waiting(store, "e", "d")
         assert store.unplaced(10) == [first, recheck, last]
         assert store.unplaced(2) == [first, recheck]
+        assert [store.count_unplaced(most) for most in (1, 2, 3, 100)] == [1, 2, 3, 3]
 
 
 @_case

@@ -430,7 +430,8 @@ class WorldFlights:
 
     def arrived(self) -> bool:
         """What is still on its way leaves time for something else."""
-        return min(each.lands for each in self._flying) <= self._world.clock.monotonic()
+        now = self._world.clock.monotonic()
+        return any(each.lands <= now for each in self._flying)
 
     def land(self) -> Landed:
         world = self._world

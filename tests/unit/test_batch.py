@@ -1130,13 +1130,13 @@ def test_the_companion_may_go_between_the_push_and_the_question_for_receipts(bra
 
 def test_a_run_that_shall_end_pushes_nothing_more(branch: Branch) -> None:
     requests = many(branch, 2)
-    at_once = branch.engine._preparation.at_once
+    at_once = branch.engine._preparation.items_at_once
 
     def stopped_meanwhile(requests: Any, number: int) -> Any:
         branch.control.stop("shutdown")
         return at_once(requests, number)
 
-    branch.engine._preparation.at_once = stopped_meanwhile  # type: ignore[method-assign]
+    branch.engine._preparation.items_at_once = stopped_meanwhile  # type: ignore[method-assign]
     branch.run()
     assert sizes(branch) == []
     assert [branch.status(request) for request in requests] == [Status.PENDING] * 2

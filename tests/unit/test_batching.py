@@ -47,7 +47,8 @@ def test_what_the_central_did_not_get_to_makes_the_next_smaller() -> None:
 
 def test_the_last_requests_are_shared_out_among_the_lanes() -> None:
     batching = Batching(size=400).measured(sent=400, looked_at=400, seconds=4.0)
-    assert [batching.share(left, 4) for left in (10_000, 1600, 1000, 420, 90)] == [400, 400, 250, 150, 150]
+    assert [batching.share(left, 4) for left in (10_000, 3200, 1600, 420, 90)] == [400, 400, 200, 150, 150]
+    assert batching.share(390, 1) == 390
 
 
 def test_what_a_share_is_worth_is_told_by_full_pushes() -> None:

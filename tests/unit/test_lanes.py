@@ -24,6 +24,7 @@ from support import (
 )
 
 from erp_offline_sync.engine.config import Config
+from erp_offline_sync.engine.events import OUTCOME
 from erp_offline_sync.engine.model import Operation, Reply, Schema, Status
 from erp_offline_sync.engine.sending.lanes import LANES, counter_of
 from erp_offline_sync.engine.sending.line import BREAKER
@@ -215,6 +216,63 @@ def test_a_push_leaves_in_the_place_of_one_that_landed_before_that_is_recorded()
     assert set(branch.statuses()) == {Status.SYNCED}
 
 
+def test_answers_that_came_together_are_recorded_by_one_commit_and_told_after_it() -> None:
+    branch = a_wide_branch("plain", config=Config(sync_lanes=4))
+    many(branch, 12)
+    publish, open_then = branch.events.publish, []
+
+    def told(event: str, payload: Any) -> None:
+        if event == OUTCOME:
+            open_then.append(branch.get(payload["request"]).status is not Status.SYNCED)
+            with pytest.raises(RuntimeError):
+                branch.store.get(payload["request"])  # no transaction is open
+        publish(event, payload)
+
+    branch.events.publish = told  # type: ignore[method-assign]
+    recorded = recorded_at_each_call(branch)
+    branch.run()
+    # The tenth ends a batch of ten: only the last two are left then.
+    assert recorded == [0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8]
+    assert open_then == [False] * 12
+
+
+def test_an_answer_that_takes_a_look_is_recorded_after_those_that_only_close() -> None:
+    branch = a_wide_branch("plain", config=Config(sync_lanes=4))
+    many(branch, 4)
+    branch.run()
+    requests = [branch.update("Customer", f"C-{number}", city="Rome") for number in range(4)]
+    recorded: list[list[bool]] = []
+    for name in ("fetch", "find"):
+        method = getattr(branch.central, name)
+
+        def look(*given: Any, method: Any = method) -> Reply:
+            recorded.append([branch.status(request) is Status.SYNCED for request in requests])
+            return method(*given)
+
+        setattr(branch.central, name, look)
+    each_call(branch, lambda number: refused(417, "TimestampMismatchError") if number == 2 else None)
+    branch.run()
+    assert recorded[0] == [True, True, False, False]
+    drain(branch)
+    assert {branch.status(request) for request in requests} == {Status.SYNCED}
+
+
+def test_a_run_that_lost_its_lease_records_none_of_the_answers_that_came_together() -> None:
+    branch = a_wide_branch("plain", config=Config(sync_lanes=4))
+    requests = many(branch, 4)
+
+    def taken_over(number: int) -> None:
+        if number == 3:
+            with branch.store.transaction():
+                current = branch.store.get(requests[2])
+                assert current is not None
+                branch.store.replace(replace(current, lease_token=99))
+
+    each_call(branch, taken_over)
+    assert branch.run().reason == "lease lost"
+    assert Status.SYNCED not in branch.statuses()
+
+
 def test_nothing_leaves_in_the_place_of_a_push_that_was_refused_or_lost() -> None:
     branch = a_wide_branch("companion", lanes=2, config=Config(sync_batch_size=10, sync_lanes=2))
     many(branch, 40)
@@ -334,7 +392,7 @@ def test_a_large_backlog_is_placed_while_its_first_are_on_their_way(branch: Bran
 
     each_call(branch, count)
     branch.run(budget=1e6)
-    assert unplaced[0] == 500
+    assert unplaced[0] == 1400
     assert set(branch.statuses()) == {Status.SYNCED}
 
 

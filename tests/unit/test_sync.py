@@ -229,7 +229,8 @@ def test_a_second_run_ends_at_once(branch: Branch) -> None:
     assert seen == ["busy"]
 
 
-def test_the_lease_is_longer_than_a_delivery_and_renewed_before_each(branch: Branch) -> None:
+def test_the_lease_is_longer_than_a_delivery_and_renewed_before_each() -> None:
+    branch = a_branch(config=Config(sync_lanes=1))
     left: list[float] = []
     deliver = branch.central.deliver
 

@@ -179,7 +179,7 @@ def _next(ports: Ports, line: str) -> Request | None:
         for request in store.open_in_line(line)[-1:]
         if request.status is Status.PENDING and request.operation is not Operation.CALL
     ]
-    prepared = _preparation(ports).at_once(store.claim(ready, _TOKEN), _NUMBER)
+    prepared = _preparation(ports).items_at_once(store.claim(ready, _TOKEN), _NUMBER)
     return prepared[0] if prepared else None
 
 

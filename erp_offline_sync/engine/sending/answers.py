@@ -7,7 +7,7 @@ lease token. Source: semantics, "Delivery on a plain central".
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,9 +32,11 @@ from .marks import MARK, mark_of
 from .outgoing import DOCSTATUS, links_in_body, row_names
 from .pushed import is_pushed, item_values, rows_arrived
 
-__all__ = ["Answers", "sent_values"]
+__all__ = ["Answers", "only_closes", "sent_values"]
 
 _LOCKED = "DocumentLockedError"
+_NAMES_IT = frozenset({Operation.CREATE, Operation.RENAME})
+"""After these the document has a name at the central that it did not have before."""
 
 
 class Answers:
@@ -58,6 +60,18 @@ class Answers:
         self._booking = booking
         self._placer = Placer(ports.store, ports.ids)
 
+    def take_up(self, answered: Sequence[tuple[Request, Outcome]]) -> None:
+        """These are recorded next in this transaction: what is asked of each, a store is asked of all at once."""
+        if not answered:
+            return
+        self._store.take_up([request for request, _ in answered])
+        names: dict[str, set[str]] = {}
+        for request, outcome in answered:
+            if request.operation in _NAMES_IT and outcome.document is not None and request.resource_type:
+                names.setdefault(request.resource_type, set()).add(str(outcome.document.get("name")))
+        for doctype, some in names.items():
+            self._store.documents_at_central(doctype, some)
+
     def record(self, request: Request, outcome: Outcome) -> Result:
         """What the answer means for the request. Raises CentralUnavailable where a look-up failed."""
         if outcome.effect_unknown:
@@ -67,10 +81,9 @@ class Answers:
     def _applied(self, request: Request, outcome: Outcome) -> Result:
         wanted = _wanted(request)
         answered, name, expected = outcome.document, outcome.name, None
-        if outcome.read_back:
-            if answered is None and request.operation not in (Operation.DELETE, Operation.CALL):
-                return self.applied_before(request, name, outcome.version)
-        elif request.operation is Operation.RENAME or (wanted and answered is not None):
+        if outcome.read_back and not only_closes(request, outcome):
+            return self.applied_before(request, name, outcome.version)
+        if not only_closes(request, outcome):
             # A submit answers a version that is old already, and a long one is only queued: read it back.
             with self._store.transaction():
                 known = self._store.document(request.line) if request.line else None
@@ -200,11 +213,9 @@ class Answers:
             document = self._store.document(request.line) if request.line else None
             if document is not None:
                 document = self._known(request, document, answered, name, expected)
-                self._store.put_document(document)
-                if request.operation in (Operation.CREATE, Operation.RENAME) and not request.body.get(
-                    "merge"
-                ):
+                if request.operation in _NAMES_IT and not request.body.get("merge"):
                     self._vanished_before(document)
+                self._store.put_document(document)
             noted = with_note(
                 request, Attempt(at=now, event=event, status=outcome.status if outcome else None)
             )
@@ -544,6 +555,17 @@ def _renamed(document: Document, answered: Json) -> Json:
         field: new if value == old and answered.get(field) == new else value
         for field, value in (document.base or {}).items()
     }
+
+
+def only_closes(request: Request, outcome: Outcome) -> bool:
+    """Whether it was applied, and all that the answer means is known without a look at the central."""
+    if outcome.verdict is not Verdict.APPLIED or outcome.effect_unknown:
+        return False
+    if outcome.read_back:
+        return outcome.document is not None or request.operation in (Operation.DELETE, Operation.CALL)
+    return request.operation is not Operation.RENAME and not (
+        _wanted(request) and outcome.document is not None
+    )
 
 
 def _wanted(request: Request) -> int:

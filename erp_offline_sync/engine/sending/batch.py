@@ -17,10 +17,10 @@ from functools import partial
 from ..classify import Outcome, Verdict
 from ..errors import CentralUnavailable
 from ..identity import canonical_json
-from ..model import Operation, Readiness, Request, Status
+from ..model import Readiness, Request, Status
 from ..ports import Ports
 from ..transitions import move
-from .answers import Answers
+from .answers import Answers, only_closes
 from .batching import LARGEST, Batching
 from .booking import Booking, Result
 from .companion import STOPPED, Companion
@@ -121,7 +121,7 @@ class Batches:
         number = self._next_number()
         left = list(batch)
         while left:
-            some = self._preparation.at_once(left[:_PREPARED_AT_ONCE], number)
+            some = self._preparation.items_at_once(left[:_PREPARED_AT_ONCE], number)
             left = left[len(some) :]
             if not some:
                 alone = self._alone(left.pop(0), number)
@@ -227,13 +227,13 @@ class Batches:
         together: list[tuple[Request, Outcome]] = []
         for request, told in zip(marked, answer.outcomes, strict=True):
             outcome = outcome_of(told, request.operation)
-            if _only_closes(request, outcome):
+            if only_closes(request, outcome):
                 together.append((request, outcome))
                 if len(together) < _RECORDED_AT_ONCE:
                     continue
             yield from self._closed(together)
             together = []
-            if not _only_closes(request, outcome):
+            if not only_closes(request, outcome):
                 yield self._one(request, outcome)
         yield from self._closed(together)
 
@@ -242,7 +242,7 @@ class Batches:
             return
         with self._store.transaction():
             self._renew()
-            self._store.take_up([request for request, _ in together])
+            self._answers.take_up(together)
             done = [
                 Delivered(request=request, result=self._answers.record(request, outcome), outcome=outcome)
                 for request, outcome in together
@@ -345,10 +345,3 @@ class Batches:
 def _failed_alone(request: Request) -> bool:
     """It was unanswered when it was the only one."""
     return request.unanswered > 0
-
-
-def _only_closes(request: Request, outcome: Outcome) -> bool:
-    """Nothing is looked up and nobody asked: an applied request with its document."""
-    return outcome.verdict is Verdict.APPLIED and (
-        outcome.document is not None or request.operation in (Operation.DELETE, Operation.CALL)
-    )

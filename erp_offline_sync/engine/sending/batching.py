@@ -22,6 +22,9 @@ _SHORT, _LONG = 2.0, 5.0
 _LEAST_BYTES = 64 * 1024
 _SHARE = 1.5
 """Seconds that a share of what is left takes, at least: below that the way there and back costs more than it spares."""
+_TURNS = 2
+"""Pushes that each lane is still to have when the last requests are shared out: one that the central is slow to take
+up leaves its share to others."""
 _AT_MOST_TIMES = 4
 """A size grows by no more at once: what a few requests cost says little about many."""
 
@@ -36,7 +39,7 @@ class Batching:
     most_bytes: int | None = None
     """A push of several is no larger: something on the way refused one of twice that size."""
     pace: float = 0.0
-    """Requests a second of the last push; 0 where none was measured in this run."""
+    """Requests a second of the last push; 0 where none was measured yet."""
 
     def chosen(self, due: Sequence[str], alone: Collection[str] = ()) -> list[str]:
         """Which of the due ids go together, in their order: first what nothing is known against, then what is under
@@ -65,7 +68,8 @@ class Batching:
         among the lanes, so that all of them end at about the same time."""
         if not self.pace:
             return self.size
-        return max(1, min(self.size, max(-(-left // lanes), int(self.pace * _SHARE))))
+        shares = lanes * _TURNS if lanes > 1 else 1
+        return max(1, min(self.size, max(-(-left // shares), int(self.pace * _SHARE))))
 
     def spoilt(self, ids: Sequence[str]) -> Batching:
         """After a push of these that was refused or lost as a whole although the central is well."""
@@ -86,7 +90,8 @@ class Batching:
 
     def to_json(self) -> Json:
         groups = [list(group) for group in self.groups]
-        return {"size": self.size, "groups": groups, "most_bytes": self.most_bytes}
+        kept = {"size": self.size, "groups": groups, "most_bytes": self.most_bytes}
+        return {**kept, "pace": round(self.pace, 3)}
 
     @classmethod
     def from_json(cls, value: Any, *, size: int) -> Batching:
@@ -94,4 +99,5 @@ class Batching:
         if value is None:
             return cls(size=size)
         groups = tuple(tuple(group) for group in value["groups"])
-        return cls(size=int(value["size"]), groups=groups, most_bytes=value["most_bytes"])
+        pace = float(value.get("pace") or 0)
+        return cls(size=int(value["size"]), groups=groups, most_bytes=value["most_bytes"], pace=pace)

@@ -106,22 +106,41 @@ class Preparation:
         except _Moved as moved:
             return self._answers.found_moved(request, moved.central)
 
-    def at_once(self, requests: Sequence[Request], number: int) -> list[Request]:
+    def items_at_once(self, requests: Sequence[Request], number: int) -> list[Request]:
         """The first of these as items of a push, numbered from `number` where they have none, as far as there is
         nothing to ask and nothing in the way: one transaction, in which nothing is written."""
         ready: list[Request] = []
-        with self._store.transaction(), self._lookup.barred():
+        with self._store.transaction():
             self._store.take_up(requests)
             for request in requests:
-                if not _is_fixed(request, pushed=True):
-                    document = self._store.document(request.line) if request.line else None
-                    try:
-                        request = self._with_wire(request, document, request.number or number)
-                    except _BETTER_ALONE:
-                        break
-                number = max(number, (request.number or 0) + 1)
-                ready.append(request)
+                item = self._at_once(request, request.number or number)
+                if item is None:
+                    break
+                number = max(number, (item.number or 0) + 1)
+                ready.append(item)
         return ready
+
+    def at_once(self, requests: Sequence[Request]) -> list[Request]:
+        """The same with their bytes for plain REST."""
+        ready: list[Request] = []
+        with self._store.transaction():
+            self._store.take_up(requests)
+            for request in requests:
+                made = None if _may_still_arrive(request) else self._at_once(request, None)
+                if made is None:
+                    break
+                ready.append(made)
+        return ready
+
+    def _at_once(self, request: Request, number: int | None) -> Request | None:
+        if _is_fixed(request, pushed=number is not None):
+            return request
+        with self._store.transaction(), self._lookup.barred():
+            document = self._store.document(request.line) if request.line else None
+            try:
+                return self._with_wire(request, document, number)
+            except _BETTER_ALONE:
+                return None
 
     def _with_wire(self, request: Request, document: Document | None, number: int | None) -> Request:
         if document is None or request.operation is Operation.CALL:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from ..classify import classify
+from ..classify import Outcome, classify
 from ..errors import CentralUnavailable
 from ..model import Request
 from ..ports import Ports
-from .answers import Answers
+from .answers import Answers, only_closes
 from .booking import Booking, Result
 from .lanes import Delivered, Landing, Lanes
 from .line import PROPER, Line
@@ -39,34 +39,54 @@ class Singles:
         self._booking = booking
         self._renew = renew
 
-    def start(self, request: Request) -> Delivered | None:
-        """Send it. Answers what became of it where nothing need or can be sent, or could not be made ready."""
+    def marked_at_once(self, requests: Sequence[Request]) -> list[Request]:
+        """The first of these made ready and marked as sent, by one commit, as far as there is nothing to ask the
+        central first and nothing in the way."""
+        with self._store.transaction():
+            prepared = self._preparation.at_once(requests)
+            return self._marked(prepared) if prepared else []
+
+    def made_ready(self, request: Request) -> Request | Delivered:
+        """Made ready with looks at the central and marked as sent; or what became of it."""
         try:
             prepared = self._preparation.prepare(request)
-            if isinstance(prepared, Result):
-                return Delivered(request=request, result=prepared)
-            with self._store.transaction():
-                self._renew()
-                marked = self._preparation.mark(prepared)
         except CentralUnavailable as trouble:
-            return Delivered(request=request, result=self._booking.look_failed(request.id, trouble.outcome))
+            prepared = self._booking.look_failed(request.id, trouble.outcome)
+        if isinstance(prepared, Result):
+            return Delivered(request=request, result=prepared)
+        return self._marked([prepared])[0]
+
+    def _marked(self, prepared: Sequence[Request]) -> list[Request]:
+        with self._store.transaction():
+            self._renew()
+            return [self._preparation.mark(request) for request in prepared]
+
+    def start(self, marked: Request) -> None:
+        """Send it."""
         wire = marked.wire
         assert wire is not None  # prepare answers requests with their bytes
         self._lanes.start(
             [marked],
             lambda central: central.deliver(wire, key=marked.key),
             lambda landing: self._landed(marked, landing),
+            closed_by=lambda landing: self._closed_by(marked, landing),
         )
-        return None
+
+    def _closed_by(self, marked: Request, landing: Landing) -> list[tuple[Request, Outcome]]:
+        outcome = classify(landing.reply, marked.operation)
+        return [(marked, outcome)] if only_closes(marked, outcome) else []
 
     def _landed(self, marked: Request, landing: Landing) -> Iterator[Delivered]:
         outcome = classify(landing.reply, marked.operation)
+        result = self._recorded(marked, outcome, landing)
+        yield Delivered(request=marked, result=result, outcome=outcome)
+
+    def _recorded(self, marked: Request, outcome: Outcome, landing: Landing) -> Result:
         try:
             result = self._answers.record(marked, outcome)
         except CentralUnavailable as trouble:
             # The answer itself said that nothing happened; only what it means could not be looked up.
-            result = self._booking.look_failed(marked.id, trouble.outcome)
-        else:
-            if outcome.verdict in PROPER and not outcome.effect_unknown and landing.timely:
-                self._line.answered()
-        yield Delivered(request=marked, result=result, outcome=outcome)
+            return self._booking.look_failed(marked.id, trouble.outcome)
+        if outcome.verdict in PROPER and not outcome.effect_unknown and landing.timely:
+            self._line.answered()
+        return result
