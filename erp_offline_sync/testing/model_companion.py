@@ -88,6 +88,8 @@ class ModelCompanion:
     """Ids that another delivery is said to be at work on."""
     uncertain: set[str] = field(default_factory=set)
     """Ids that have their effect and leave no receipt: a hook committed in the middle."""
+    doubted: set[str] = field(default_factory=set)
+    """Those that had their effect so."""
     poison: dict[str, Reply] = field(default_factory=dict)
     """Id → how the whole push is answered when its turn comes: what was done before stays done."""
     looks_at: int | None = None
@@ -147,7 +149,8 @@ class ModelCompanion:
         found: dict[str, Any] = {}
         for key in keys:
             kept = self.kept.get(key)
-            state = ReceiptState.RUNNING if key in self.at_work else ReceiptState.NONE
+            state = ReceiptState.IN_DOUBT if key in self.doubted else ReceiptState.NONE
+            state = ReceiptState.RUNNING if key in self.at_work else state
             receipt = kept.receipt if kept else Receipt(state=state)
             found[key] = {
                 "outcome": receipt.state.value,
@@ -167,7 +170,11 @@ class ModelCompanion:
             return PushResult(id=request.id, outcome=PushOutcome.RUNNING, retry_after=2.0)
         if request.number < low_water:
             return PushResult(id=request.id, outcome=PushOutcome.TOO_OLD)
+        if request.id in self.doubted:
+            return PushResult(id=request.id, outcome=PushOutcome.IN_DOUBT)
         told = self._effect(request)
+        if told.outcome is PushOutcome.IN_DOUBT:
+            self.doubted.add(request.id)
         if told.outcome is PushOutcome.APPLIED:
             receipt = Receipt(
                 state=ReceiptState.APPLIED, name=told.name, version=told.version, docstatus=told.docstatus

@@ -129,7 +129,8 @@ class Backups:
 
     def back_up_there(self) -> None:
         central = self.central
-        kept = (central.documents, central.made_by, central._queued, central.companion.kept)
+        receipts = (central.companion.kept, central.companion.doubted)
+        kept = (central.documents, central.made_by, central._queued, receipts)
         self.backup_there = copy.deepcopy(kept)
 
     def restore_there(self) -> None:
@@ -143,4 +144,4 @@ class Backups:
         central = self.central
         documents, made_by, queued, receipts = copy.deepcopy(self.backup_there)
         central.documents, central.made_by, central._queued = documents, made_by, queued
-        central.companion.kept = receipts
+        central.companion.kept, central.companion.doubted = receipts

@@ -116,6 +116,36 @@ def test_one_that_the_central_breaks_on_harms_no_other(branch, companion, till):
     assert by_status(branch) == {"Synced": count - 1, "Retry Scheduled": 1}
 
 
+def retitle_notes(titles):
+    import frappe
+
+    for old, new in titles.items():
+        note = frappe.get_doc("Shop Note", {"title": old})
+        note.update({"title": new, "body": "as it was sent"})
+        note.save()
+    frappe.db.commit()
+
+
+def test_what_the_central_commits_and_fails_on_is_found_or_given_to_a_person(branch, companion, till):
+    """The companion never applies it again under its id: a branch that asked again would ask for ever."""
+    branch.run(make_notes, 3)
+    branch.sync()
+    branch.run(retitle_notes, {"note 0001": "half done by a push", "note 0002": "done by a push that fails"})
+    assert branch.sync() == "done"
+    updates = branch.documents(
+        "Offline Request", {"operation": "update"}, fields=["resource_id", "status", "error_type"]
+    )
+    found = {row["resource_id"]: row for row in updates}
+    by_title = {note["title"]: note["name"] for note in branch.documents(NOTE, fields=["title", "name"])}
+    half, done = found[by_title["half done by a push"]], found[by_title["done by a push that fails"]]
+    assert (half["status"], half["error_type"], done["status"]) == ("Needs Attention", "HalfDone", "Synced")
+    assert companion.count("Sync Receipt", {"outcome": "in_doubt"}) == 2
+    assert {note["body"] for note in companion.documents(NOTE, fields=["body"])} >= {
+        "half of it",
+        "as it was sent",
+    }
+
+
 def test_one_that_kills_every_worker_is_found_and_all_others_are_applied(branch, companion, till):
     """Each push that holds it is lost as a whole; what was applied before it is told by receipts."""
     count, poison = AROUND, str(AROUND // 2)

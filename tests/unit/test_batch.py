@@ -31,6 +31,7 @@ from erp_offline_sync.engine.sending.batch import BATCHING
 from erp_offline_sync.engine.sending.companion import COMPANION, Companion
 from erp_offline_sync.engine.sending.origin import SET_BACK
 from erp_offline_sync.engine.sending.push import LIMITS, PushRequest
+from erp_offline_sync.engine.sending.pushed import HALF_DONE
 from erp_offline_sync.engine.status import sync_status
 from erp_offline_sync.engine.sync import SyncEngine
 from erp_offline_sync.testing.model_central import Fault
@@ -398,6 +399,55 @@ def test_what_committed_in_the_middle_is_looked_up_and_not_done_twice(
     assert len(effects) == 1
     wanted = Status.NEEDS_ATTENTION if operation is Operation.CALL else Status.SYNCED
     assert branch.status(request) is wanted
+
+
+@pytest.mark.parametrize(
+    "operation", [Operation.CREATE, Operation.UPDATE, Operation.SUBMIT, Operation.DELETE, Operation.CALL]
+)
+def test_what_is_half_done_needs_a_person_at_once_and_goes_again_under_a_new_key(
+    branch: Branch, operation: Operation
+) -> None:
+    """Code of the central committed in the middle and failed: the companion never applies it under its key again."""
+    branch.synced("Customer", "C-1", city="Oslo")
+    branch.synced("Sale", "S-1", total=1)
+    request = {
+        Operation.CREATE: lambda: branch.create("Customer", "C-2", city="Rome"),
+        Operation.UPDATE: lambda: branch.update("Customer", "C-1", city="Rome"),
+        Operation.SUBMIT: lambda: branch.submit("Sale", "S-1"),
+        Operation.DELETE: lambda: branch.delete("Customer", "C-1"),
+        Operation.CALL: branch.call,
+    }[operation]()
+    branch.central.companion.doubted.add(request)
+    before = len(branch.central.companion.pushes)
+    branch.run()
+    held = branch.get(request)
+    assert (held.status, held.error_type) == (Status.NEEDS_ATTENTION, HALF_DONE)
+    assert len(branch.central.companion.pushes) == before + 1
+    actions.retry(branch.ports, request, by="ann")
+    drain(branch)
+    assert branch.status(request) is Status.SYNCED
+    assert branch.get(request).error_type is None
+    effects = [effect for effect in branch.central.effects if effect[0] == branch.get(request).key]
+    assert len(effects) == 1
+
+
+def test_what_is_half_done_to_a_document_that_is_gone_since_is_a_conflict(branch: Branch) -> None:
+    name = branch.synced("Customer", "C-1", city="Oslo")
+    request = branch.update("Customer", "C-1", city="Rome")
+    branch.central.companion.doubted.add(request)
+    del branch.central.documents["Customer"][name]
+    branch.run()
+    assert branch.status(request) is Status.CONFLICT
+
+
+def test_what_is_said_to_be_half_done_by_its_receipt_alone_needs_a_person_too(branch: Branch) -> None:
+    branch.synced("Customer", "C-1", city="Oslo")
+    request = branch.update("Customer", "C-1", city="Rome")
+    branch.central.companion.doubted.add(request)
+    branch.central.faults.append(Fault(LOST, applies=True))
+    drain(branch)
+    held = branch.get(request)
+    assert (held.status, held.error_type) == (Status.NEEDS_ATTENTION, HALF_DONE)
 
 
 def test_what_the_central_knows_with_another_content_needs_a_person(branch: Branch) -> None:

@@ -30,7 +30,7 @@ from .line import Line
 from .lookup import Lookup
 from .marks import MARK, mark_of
 from .outgoing import DOCSTATUS, links_in_body, row_names
-from .pushed import is_pushed, item_values, rows_arrived
+from .pushed import HALF_DONE, is_pushed, item_values, rows_arrived
 
 __all__ = ["Answers", "only_closes", "sent_values"]
 
@@ -136,12 +136,23 @@ class Answers:
         return self._booking.wait(noted, Status.IN_DOUBT, self._asked_to_wait(outcome))
 
     def _uncertain(self, request: Request, outcome: Outcome) -> Result:
-        """There will be no receipt for it, whatever happened: the document is looked up. A call cannot be, and one
-        that may be repeated would end like this each time."""
+        """There will be no receipt for it, whatever happened, and under this key it is never applied again: the
+        document is looked up. A call cannot be."""
+        outcome = replace(outcome, exc_type=HALF_DONE)
         if request.operation is Operation.CALL:
             return self._booking.needs_attention(request.altered(may_have_arrived=True), outcome)
         noted = self._booking.noted(request, outcome)
         return self._booking.doubted(noted.altered(may_have_arrived=True))
+
+    def found_done(self, request: Request) -> Result | None:
+        """Closed, or a conflict, by how its document stands at the central. None where what an update, submit or cancel
+        was to bring is not there."""
+        document, central = self._knowledge.stands(request)
+        if central is None:
+            return self._booking.conflict(request, None)
+        if not self._arrived(request, document, central):
+            return None
+        return self._arrived_before(request, document, central, Outcome(verdict=Verdict.APPLIED))
 
     def _asked_to_wait(self, outcome: Outcome) -> float:
         low = self._ports.config.base_seconds

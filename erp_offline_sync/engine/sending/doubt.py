@@ -25,7 +25,7 @@ from .marks import mark_of
 from .origin import restored, restored_at
 from .preparation import Preparation
 from .push import Receipt, ReceiptState
-from .pushed import is_pushed
+from .pushed import HALF_DONE, is_pushed
 
 __all__ = ["Doubts"]
 
@@ -118,6 +118,8 @@ class Doubts:
                 wait = QUEUED_WAIT * self._ports.config.base_seconds
                 until = self._store.now() + timedelta(seconds=wait)
             return self.keep(request, until=until)
+        if receipt is not None and receipt.state is ReceiptState.IN_DOUBT:
+            return self._look(request.altered(error_type=HALF_DONE))
         if receipt is None or request.may_have_arrived:
             return self._look(request)
         return self._again(request, may_have_arrived=False)
@@ -128,6 +130,20 @@ class Doubts:
             self._booking.save(move(request, Status.IN_DOUBT, readiness=Readiness.READY, next_retry_at=until))
         return Result.NONE
 
+    def _carries_version(self, request: Request) -> Result:
+        """The same bytes once more find out by themselves, where they are looked at once more."""
+        if request.error_type != HALF_DONE:
+            return self._again(request)
+        return self._answers.found_done(request) or self._ask_half_done(request)
+
+    def _ask_half_done(self, request: Request) -> Result:
+        return self._ask(
+            request,
+            "Code of the central committed in the middle of it and did not come to its end: half of it may stand "
+            "there. Look at the document, then retry or discard this request.",
+            error_type=HALF_DONE,
+        )
+
     def _again(self, request: Request, *, may_have_arrived: bool = True) -> Result:
         """The same bytes once more."""
         with self._store.transaction():
@@ -137,6 +153,8 @@ class Doubts:
 
     def _not_there(self, request: Request) -> Result:
         """Sent again once the central cannot be at work on it any more; looked up again until then."""
+        if request.error_type == HALF_DONE:
+            return self._ask_half_done(request)
         patience = timedelta(seconds=self._ports.config.central_request_timeout)
         with self._store.transaction():
             now = self._store.now()
@@ -260,9 +278,9 @@ class Doubts:
             "then retry or discard it.",
         )
 
-    def _ask(self, request: Request, message: str) -> Result:
+    def _ask(self, request: Request, message: str, *, error_type: str | None = None) -> Result:
         with self._store.transaction():
-            asked = _looked_up(request).altered(error_type=None, error_message=message, unanswered=0)
+            asked = _looked_up(request).altered(error_type=error_type, error_message=message, unanswered=0)
             self._booking.save(
                 move(asked, Status.NEEDS_ATTENTION, readiness=Readiness.READY, next_retry_at=None)
             )
@@ -278,9 +296,9 @@ class Doubts:
 
 _BY_OPERATION: Mapping[Operation, Callable[[Doubts, Request], Result]] = {
     Operation.CREATE: Doubts._create,
-    Operation.UPDATE: Doubts._again,
-    Operation.SUBMIT: Doubts._again,
-    Operation.CANCEL: Doubts._again,
+    Operation.UPDATE: Doubts._carries_version,
+    Operation.SUBMIT: Doubts._carries_version,
+    Operation.CANCEL: Doubts._carries_version,
     Operation.DELETE: Doubts._delete,
     Operation.RENAME: Doubts._rename,
     Operation.CALL: Doubts._call,

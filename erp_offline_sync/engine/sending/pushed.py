@@ -27,6 +27,7 @@ from .push import (
 
 __all__ = [
     "CAPABILITIES",
+    "HALF_DONE",
     "NEEDS_NEW_KEY",
     "PUSH",
     "RECEIPTS",
@@ -235,7 +236,9 @@ _PAST_CHANGED: Mapping[PushOutcome, str] = {
     PushOutcome.MISMATCH: "KeyOfAnother",
 }
 """Outcomes that only a branch gets whose past was changed, and the types by which a request remembers them."""
-NEEDS_NEW_KEY = frozenset(_PAST_CHANGED.values())
+HALF_DONE = "HalfDone"
+"""The type by which a request remembers that code of the central committed in the middle of it, and did not end it."""
+NEEDS_NEW_KEY = frozenset({*_PAST_CHANGED.values(), HALF_DONE})
 """Under its key and number such a request would be answered so for ever."""
 
 _WORDS: Mapping[PushOutcome, str] = {

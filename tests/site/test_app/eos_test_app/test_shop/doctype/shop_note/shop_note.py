@@ -37,6 +37,17 @@ def _commits_and_fails(note):
     frappe.throw("half of it stands")
 
 
+def _half_done_by_a_push(note):
+    if frappe.flags.in_offline_push:
+        note.db_set("body", "half of it")
+        _commits_and_fails(note)
+
+
+def _done_by_a_push_that_fails(note):
+    if frappe.flags.in_offline_push:
+        _commits_and_fails(note)
+
+
 def _rolls_back(note):
     frappe.db.rollback()
 
@@ -156,6 +167,8 @@ def _count(path):
 PRANKS = {
     "commits": _commits,
     "commits and fails": _commits_and_fails,
+    "half done by a push": _half_done_by_a_push,
+    "done by a push that fails": _done_by_a_push_that_fails,
     "rolls back": _rolls_back,
     "leaves a mess": _leaves_a_mess,
     "becomes guest": _becomes_guest,
