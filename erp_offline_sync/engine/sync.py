@@ -43,6 +43,8 @@ LEASE_MARGIN = 30.0
 _PLACED_AT_ONCE = 100
 _FOUND = frozenset({Result.SUCCESS, Result.CONFLICT})
 """A doubt that ended so was settled by the central's own answers."""
+_LEAVES_WITHIN = 5.0
+"""Seconds between the mark and the bytes. A run that stood still does not send what it marked before that."""
 _COUNTED = 5000
 """So many that are not placed yet are counted: where there are more, pushes are full."""
 _LOOKED_BEYOND = 8
@@ -359,6 +361,7 @@ class SyncEngine:
                 if self._interrupted():
                     break
                 marked = self._singles.marked_at_once(going)
+            marked_at = self._ports.clock.monotonic()
             gone = {request.id for request in marked or going[:1]}
             left = [request for request in left if request.id not in gone]
             if not marked:
@@ -366,8 +369,12 @@ class SyncEngine:
                 if isinstance(ready, Delivered):
                     self._book([ready])
                     continue
-                marked = [ready]
-            for request in marked:
+                marked, marked_at = [ready], self._ports.clock.monotonic()
+            for place, request in enumerate(marked):
+                if self._ports.clock.monotonic() - marked_at > _LEAVES_WITHIN:
+                    # This process stood still, and another run may have taken over.
+                    self._booking.unsent(marked[place:])
+                    break
                 self._singles.start(request)
         self._booking.unclaim(left)
 

@@ -273,6 +273,27 @@ def test_a_run_that_lost_its_lease_records_none_of_the_answers_that_came_togethe
     assert Status.SYNCED not in branch.statuses()
 
 
+def test_what_was_marked_before_the_process_stood_still_does_not_leave_after_it() -> None:
+    branch = a_wide_branch("plain", config=Config(sync_lanes=4))
+    requests = many(branch, 4)
+    deliver, ages = branch.central.deliver, []
+
+    def stands_still_after_the_first(wire: Any, *, key: str) -> Reply:
+        request = next(branch.get(each) for each in requests if branch.get(each).key == key)
+        assert request.sent_at is not None
+        ages.append((branch.clock.now() - request.sent_at).total_seconds())
+        reply = deliver(wire, key=key)
+        if len(ages) == 1:
+            branch.later(40)
+        return reply
+
+    branch.central.deliver = stands_still_after_the_first  # type: ignore[method-assign]
+    branch.run(budget=1e6)
+    assert ages == [0, 0, 0, 0]
+    assert [branch.get(request).sends for request in requests] == [1] * 4
+    assert set(branch.statuses()) == {Status.SYNCED}
+
+
 def test_nothing_leaves_in_the_place_of_a_push_that_was_refused_or_lost() -> None:
     branch = a_wide_branch("companion", lanes=2, config=Config(sync_batch_size=10, sync_lanes=2))
     many(branch, 40)

@@ -219,7 +219,7 @@ class Batches:
                 Outcome(verdict=Verdict.NOT_NOW, message="The central got to none of the requests")
             )
         yield from self._recorded(marked[:looked_at], answer)
-        self._unlooked(marked[looked_at:])
+        self._booking.unsent(marked[looked_at:])
 
     def _recorded(self, marked: Sequence[Request], answer: PushAnswer) -> Iterator[Delivered]:
         """Each outcome by its own rules; those that only close a request in one commit for many."""
@@ -271,15 +271,6 @@ class Batches:
             attempt.event == Verdict.UNANSWERED.value and attempt.at > since for attempt in request.history
         )
 
-    def _unlooked(self, requests: Sequence[Request]) -> None:
-        """As if they had not been sent. What was never looked at is made anew when it goes."""
-        with self._store.transaction():
-            for request in requests:
-                unsent = request.altered(sends=request.sends - 1)
-                if unsent.sends == 0:
-                    unsent = unsent.altered(sent_at=None, wire=None)
-                self._booking.save(move(unsent, Status.PENDING, readiness=Readiness.READY))
-
     # the push as a whole
 
     def _refused_whole(self, marked: Sequence[Request], outcome: Outcome, size: int) -> Iterator[Delivered]:
@@ -288,13 +279,13 @@ class Batches:
             yield from self._lost(marked, outcome)
         elif outcome.verdict in _DESTINATIONS or outcome.exc_type in STOPPED:
             tried = None if outcome.verdict is Verdict.NOT_SENT else marked[0].id
-            self._unlooked(marked)
+            self._booking.unsent(marked)
             self._line.trip(outcome, request_id=tried)
         elif outcome.status != _TOO_LARGE and self._companion.ask() is None:
             # There is no companion any more: they go by plain REST.
-            self._unlooked(marked)
+            self._booking.unsent(marked)
         elif outcome.verdict is Verdict.CONFIGURATION and outcome.status not in _NOT_FOUND:
-            self._unlooked(marked)
+            self._booking.unsent(marked)
             self._line.trip(outcome, request_id=marked[0].id)
         elif len(marked) > 1 and outcome.exc_type is None and outcome.status != _TOO_LARGE:
             # Not the companion's own word. Whichever it is about: those before it may have had their effect.
@@ -334,7 +325,7 @@ class Batches:
         if outcome.status == _TOO_LARGE:
             self._batching = self._batching.too_large(size)
         self._halve(marked)
-        self._unlooked(marked)
+        self._booking.unsent(marked)
 
     def _halve(self, marked: Sequence[Request]) -> None:
         self._batching = self._batching.spoilt([request.id for request in marked])

@@ -75,6 +75,16 @@ class Booking:
                 if current is not None and current.lease_token == self.token:
                     self._store.replace(move(current, Status.PENDING, readiness=Readiness.READY))
 
+    def unsent(self, requests: Sequence[Request]) -> None:
+        """Marked as sent, and certainly nobody looked at them: as if they had not been. What was never looked at is
+        made anew when it goes."""
+        with self._store.transaction():
+            for request in requests:
+                back = request.altered(sends=request.sends - 1)
+                if back.sends == 0:
+                    back = back.altered(sent_at=None, wire=None)
+                self.save(move(back, Status.PENDING, readiness=Readiness.READY))
+
     def give_back(self, request: Request, outcome: Outcome | None = None) -> Result:
         """To be sent again when the destination can be used: no attempt."""
         answered = outcome is not None and outcome.verdict is not Verdict.NOT_SENT
