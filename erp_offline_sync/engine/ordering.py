@@ -40,14 +40,11 @@ class Placer:
         return len(requests)
 
     def place_all(self) -> None:
-        """Everything that was saved up to now: a person's step sees the whole line. Nothing goes into an earlier
-        request: where a backup was restored, only a run finds out that it was sent before."""
-        while requests := self._store.unplaced(_AT_ONCE):
-            self._store.take_up(requests)
-            for request in requests:
-                self.place(request, coalesce=False)
+        """Everything that was saved up to now: a person's step sees the whole line."""
+        while self.place_some(_AT_ONCE):
+            pass
 
-    def place(self, request: Request, *, coalesce: bool = True) -> None:
+    def place(self, request: Request) -> None:
         if request.line is None:
             request = self._into_line(request)
         if request.links:
@@ -61,7 +58,7 @@ class Placer:
             self._store.set_links(request.id, request.seq, targets)
         before = self._before(request)
         others = self._blockers(request, targets)
-        if coalesce and before is not None and self._coalesced(before, request, others):
+        if before is not None and self._coalesced(before, request, others):
             return
         others = [blocker for blocker in others if not self._waits_for(blocker, request)]
         blockers = [*([before] if before else []), *others]

