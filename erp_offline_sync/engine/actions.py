@@ -1,6 +1,7 @@
 """What people do with single requests: retry, discard, send whole; and why one has not been sent.
 
-Each is one transaction. Nothing leaves the outbox here but by a named person with a reason (G0).
+Each is one transaction. Nothing leaves the outbox here but by a named person with a reason (G0), nor while it is
+unknown what of it was sent: all raise NotAllowed in a restored backup that no run has looked at, and in a copy.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .paths import document_path
 from .ports import Ports, Store
 from .sending.booking import with_note
 from .sending.line import BREAKER, kept_breaker
+from .sending.origin import Origins
 from .sending.outgoing import document_body
 from .sending.pushed import NEEDS_NEW_KEY
 from .status import paused_by
@@ -55,6 +57,7 @@ def retry(ports: Ports, request_id: str, *, by: str) -> Request:
     """Send it again at once, with all its retries. A merge that waits for a person is confirmed by this."""
     store = ports.store
     with store.transaction():
+        Origins(ports).refuse_unless_known()
         request = _get(store, request_id)
         if request.status not in _RETRYABLE:
             raise NotAllowed(f"A request that is {request.status.value} cannot be retried.")
@@ -95,6 +98,7 @@ def discard(ports: Ports, request_id: str, *, reason: str, by: str, take_along: 
     if not (reason or "").strip() or not by:
         raise InvalidRequest("Discarding needs a reason and a person.")
     with store.transaction():
+        Origins(ports).refuse_unless_known()
         # What was saved meanwhile goes along too, or is held as well.
         Placer(store, ports.ids).place_all()
         request = _get(store, request_id)
@@ -177,6 +181,7 @@ def send_whole(ports: Ports, request_id: str, *, by: str) -> Request:
     """For a document that is not at the central: create it there as it stands here."""
     store = ports.store
     with store.transaction():
+        Origins(ports).refuse_unless_known()
         request = _get(store, request_id)
         document: Document | None = store.document(request.line) if request.line else None
         if request.status is not Status.NEEDS_ATTENTION or document is None or document.linked:

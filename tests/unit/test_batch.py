@@ -651,6 +651,7 @@ def test_what_shows_that_the_past_was_changed_is_held_and_goes_anew_once_a_perso
     branch.run()
     assert branch.status(request) is Status.NEEDS_ATTENTION
     assert "Look whether it is there" in str(branch.get(request).error_message)
+    branch.run()
     actions.retry(branch.ports, request, by="ann")
     branch.later(3600)
     drain(branch, 3)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from support import LOST, Branch, a_branch, a_request, page, refused
 
-from erp_offline_sync.engine.actions import discard_all, retry
+from erp_offline_sync.engine.actions import discard, discard_all, retry, send_whole
 from erp_offline_sync.engine.coalesce import certainly_had_no_effect
 from erp_offline_sync.engine.config import Config
 from erp_offline_sync.engine.errors import InvalidRequest, NotAllowed, SettingsError
 from erp_offline_sync.engine.identity import canonical_json
-from erp_offline_sync.engine.model import Operation, Readiness, Request, Status, Wire
+from erp_offline_sync.engine.model import Operation, Readiness, Request, Resolution, Status, Wire
 from erp_offline_sync.engine.sending.companion import COMPANION
 from erp_offline_sync.engine.sending.origin import (
     LEAP,
     NEXT_NUMBER,
     ORIGIN,
+    SET_BACK,
+    TOLD,
     Origin,
     Origins,
     Standing,
@@ -514,6 +517,66 @@ def test_what_needed_a_person_in_the_backup_is_looked_up_when_it_is_tried_again(
     branch.run()
     assert branch.status(request) is Status.SYNCED
     assert len(branch.names_there("Customer")) == 2
+
+
+# people, before a run has looked
+
+
+def test_a_create_and_its_delete_do_not_cancel_out_before_a_run_has_looked_what_was_sent(
+    branch: Branch,
+) -> None:
+    branch.synced("Customer", "C-0")
+    create = branch.create("Customer", "C-1", city="Rome")
+    other = branch.create("Customer", "C-2", city="Bonn")
+    sent_meanwhile(branch, "Customer", city="Rome")
+    deleted = branch.delete("Customer", "C-1")
+    restored(branch)
+    with pytest.raises(NotAllowed, match="restored from a backup"):
+        discard(branch.ports, other, reason="a test", by="ann")
+    assert {branch.get(each).readiness for each in (create, other, deleted)} == {Readiness.NEW}
+    run_each(branch, TIMEOUT)
+    assert branch.status(create) is branch.status(deleted) is Status.SYNCED
+    assert len(branch.names_there("Customer")) == 2  # C-0 and C-2
+
+
+@pytest.mark.parametrize("why", ["restored", "told by the companion", "a copy"])
+def test_nobody_decides_about_what_may_have_been_sent_since(
+    branch: Branch, note: LockedNote, why: str
+) -> None:
+    first, second = (branch.synced("Customer", each, city="Oslo") for each in ("C-1", "C-2"))
+    for here, there in (("C-1", first), ("C-2", second)):
+        branch.update("Customer", here, city="Rome")
+        branch.central.edit("Customer", there, city="Bonn")
+    branch.registry.register("Customer", lambda _id, _data: {"resolution": "manual"})
+    branch.run()
+    resolutions = branch.engine.resolutions
+    with branch.store.transaction():
+        decided, pending = (conflict.id for conflict in branch.store.conflicts())
+    resolutions.apply(decided, Resolution.LOCAL_WINS, by="ann")
+    request = branch.create("Customer", "C-3")
+    if why == "restored":
+        restored(branch)
+    elif why == "a copy":
+        note.path = "/copy"
+    else:
+        with branch.store.transaction():
+            branch.store.set_meta(SET_BACK, TOLD)
+    steps: list[Callable[[], object]] = [
+        lambda: retry(branch.ports, request, by="ann"),
+        lambda: discard(branch.ports, request, reason="a test", by="ann"),
+        lambda: send_whole(branch.ports, request, by="ann"),
+        lambda: resolutions.apply(pending, Resolution.SKIP, by="ann"),
+        lambda: resolutions.undo(decided, by="ann"),
+    ]
+    for step in steps:
+        with pytest.raises(NotAllowed, match="copy, or the replacement" if why == "a copy" else "backup"):
+            step()
+    if why == "a copy":
+        branch.engine.origins.take_over()
+    branch.run()
+    with pytest.raises(NotAllowed, match="Only a document that is not at the central"):
+        send_whole(branch.ports, request, by="ann")
+    assert resolutions.apply(pending, Resolution.SKIP, by="ann").resolved_by == "ann"
 
 
 # what a person says

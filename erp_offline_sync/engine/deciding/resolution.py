@@ -37,6 +37,7 @@ from ..ordering import Placer
 from ..paths import document_path
 from ..ports import Ports
 from ..registry import conflict_data, read_answer
+from ..sending.origin import Origins
 from ..sending.outgoing import document_body, row_names
 from ..steps import in_first_state, step_after
 from ..transitions import begun_anew, move, taken_back
@@ -295,7 +296,10 @@ class Resolutions:
                 raise NotFound(f"There is no conflict {conflict_id}.")
             if not conflict.pending:
                 raise AlreadyDecided(_decided_already(conflict))
-            conflict = replace(self._taken_in(conflict), resolved_by=by, resolution=resolution)
+            conflict = replace(conflict, resolved_by=by, resolution=resolution)
+            if not _is_automatic(conflict):
+                Origins(self._ports).refuse_unless_known()
+            conflict = self._taken_in(conflict)
             carry_out = _TABLE.get((conflict.conflict_type, resolution))
             if carry_out is None:
                 raise NotAllowed(
@@ -647,6 +651,7 @@ class Resolutions:
             before = conflict.undo
             if before is None or conflict.resolution is None:
                 raise NotAllowed("How it stood before was not kept, so that it cannot be taken back.")
+            Origins(self._ports).refuse_unless_known()
             document = store.document(conflict.line)
             requests = self._to_take_back(conflict, before["requests"], before.get("added", ()))
             for added in store.open_in_line(conflict.line):

@@ -48,6 +48,10 @@ LEAP = 10_000_000
 _AT_ONCE = 200
 _RESTORED = "restored"
 """In the history of a request."""
+_LOOK_FIRST = (
+    "This site was restored from a backup, and what waits here may have been sent since. "
+    "Let it synchronise once: each run looks that up first, offline too. Then try again."
+)
 _FIRST = 0
 """Only while the note is not there yet: nothing leaves under it."""
 
@@ -136,6 +140,17 @@ class Origins:
         with self._store.transaction():
             return self._look(noted)
 
+    def refuse_unless_known(self) -> None:
+        """Before a person's step, which may end or join what certainly was not sent: whether it was, a restored
+        backup does not know, nor a copy. Raises NotAllowed with what to do first."""
+        standing, why, _kept = self.look()
+        if standing is Standing.ASK:
+            raise NotAllowed(_question(why))
+        with self._store.transaction():
+            behind = self._behind(standing)
+        if behind:
+            raise NotAllowed(_LOOK_FIRST)
+
     def begin(self) -> None:
         """Before anything is sent: raise the number, or pause sending where a person has to say what this is.
 
@@ -148,14 +163,13 @@ class Origins:
             if standing is Standing.ASK:
                 self._ask(why)
                 return
-            told = self._store.get_meta(SET_BACK) == TOLD
-            behind = told or standing is Standing.RESTORED
+            behind = self._behind(standing)
             if not behind:
                 origin = self._keep(self._raised(kept, noted))
         if behind:
             self._doubt_all()
             with self._store.transaction():
-                if told:
+                if self._store.get_meta(SET_BACK) == TOLD:
                     self._store.set_meta(SET_BACK, LOOKED_UP)
                 origin = self._keep(self._raised(kept or noted, noted))
         self._write(origin)
@@ -201,6 +215,10 @@ class Origins:
         standing, why = judge(kept, noted, site=self._note.site, path=self._note.path, used=used)
         return standing, why, kept
 
+    def _behind(self, standing: Standing) -> bool:
+        """Whether what waits may have been sent, by this database's note or by the word of a companion."""
+        return standing is Standing.RESTORED or self._store.get_meta(SET_BACK) == TOLD
+
     def _noted(self) -> Origin | None:
         return None if self._note is None else Origin.from_json(self._note.read())
 
@@ -211,8 +229,7 @@ class Origins:
         return kept
 
     def _ask(self, why: str) -> None:
-        question = f"Is this site a copy, or the replacement of the one that sent before? {_sentence(why)}"
-        self._store.set_meta(IDENTITY_ASKS, question)
+        self._store.set_meta(IDENTITY_ASKS, _question(why))
         if paused_by(self._store, self._store.now()) is None:
             pause(self._store, by=PAUSED_BY, reason=f"copy or replacement? {why}")
 
@@ -260,8 +277,9 @@ class Origins:
             after = page[-1].seq
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+def _question(why: str) -> str:
+    reason = f"{why[:1].upper()}{why[1:]}."
+    return f"Is this site a copy, or the replacement of the one that sent before? {reason}"
 
 
 def restored_at(request: Request) -> datetime | None:
