@@ -43,8 +43,6 @@ LEASE_MARGIN = 30.0
 _PLACED_AT_ONCE = 100
 _FOUND = frozenset({Result.SUCCESS, Result.CONFLICT})
 """A doubt that ended so was settled by the central's own answers."""
-_LEAVES_WITHIN = 5.0
-"""Seconds between the mark and the bytes. A run that stood still does not send what it marked before that."""
 _COUNTED = 5000
 """So many that are not placed yet are counted: where there are more, pushes are full."""
 _LOOKED_BEYOND = 8
@@ -88,6 +86,7 @@ class SyncEngine:
             self._answers,
             self._booking,
             renew=self._renew,
+            interrupted=self._interrupted,
         )
         self._batches = Batches(
             ports,
@@ -345,38 +344,10 @@ class SyncEngine:
         if capabilities is not None and can_be_pushed(batch[0]):
             self._book(self._batches.start(batch, capabilities))
         else:
-            self._send_singly(batch)
+            self._book(self._singles.start(batch))
         if self._lanes.single:
             self._land_all()
         return True
-
-    def _send_singly(self, batch: Iterable[Request]) -> None:
-        left = list(batch)
-        while left and self.line.usable():
-            going = self._lanes.side_by_side(left)
-            if not going:
-                self._land_one()
-                continue
-            with self._store.transaction():
-                if self._interrupted():
-                    break
-                marked = self._singles.marked_at_once(going)
-            marked_at = self._ports.clock.monotonic()
-            gone = {request.id for request in marked or going[:1]}
-            left = [request for request in left if request.id not in gone]
-            if not marked:
-                ready = self._singles.made_ready(going[0])
-                if isinstance(ready, Delivered):
-                    self._book([ready])
-                    continue
-                marked, marked_at = [ready], self._ports.clock.monotonic()
-            for place, request in enumerate(marked):
-                if self._ports.clock.monotonic() - marked_at > _LEAVES_WITHIN:
-                    # This process stood still, and another run may have taken over.
-                    self._booking.unsent(marked[place:])
-                    break
-                self._singles.start(request)
-        self._booking.unclaim(left)
 
     def _land_one(self) -> bool:
         """Wait for an answer and record it; whether anything was on its way."""

@@ -81,9 +81,10 @@ class Answers:
     def _applied(self, request: Request, outcome: Outcome) -> Result:
         wanted = _wanted(request)
         answered, name, expected = outcome.document, outcome.name, None
-        if outcome.read_back and not only_closes(request, outcome):
+        to_be_read = not only_closes(request, outcome)
+        if to_be_read and outcome.read_back:
             return self.applied_before(request, name, outcome.version)
-        if not only_closes(request, outcome):
+        if to_be_read:
             # A submit answers a version that is old already, and a long one is only queued: read it back.
             with self._store.transaction():
                 known = self._store.document(request.line) if request.line else None

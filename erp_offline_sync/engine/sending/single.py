@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..classify import Outcome, classify
 from ..errors import CentralUnavailable
@@ -16,9 +16,13 @@ from .preparation import Preparation
 
 __all__ = ["Singles"]
 
+_LEAVES_WITHIN = 5.0
+"""Seconds between the mark and the bytes. A run that stood still does not send what it marked before that."""
+
 
 class Singles:
-    """Sends claimed requests one by one. `renew` prolongs the run's lease, and raises LeaseLost without one."""
+    """Sends claimed requests one by one. `renew` prolongs the run's lease, and raises LeaseLost without one;
+    `interrupted` tells whether the run has to stop."""
 
     def __init__(
         self,
@@ -30,7 +34,9 @@ class Singles:
         booking: Booking,
         *,
         renew: Callable[[], None],
+        interrupted: Callable[[], bool],
     ) -> None:
+        self._clock = ports.clock
         self._store = ports.store
         self._line = line
         self._lanes = lanes
@@ -38,15 +44,49 @@ class Singles:
         self._answers = answers
         self._booking = booking
         self._renew = renew
+        self._interrupted = interrupted
 
-    def marked_at_once(self, requests: Sequence[Request]) -> list[Request]:
+    def start(self, batch: Iterable[Request]) -> Iterator[Delivered]:
+        """Send what was claimed, as many side by side as there are lanes free; what is not sent in the end goes back.
+        Yields what became of requests meanwhile, these or earlier ones, after each commit."""
+        left = list(batch)
+        while left and self._line.usable():
+            going = self._lanes.side_by_side(left)
+            if not going:
+                yield from self._lanes.land()
+                continue
+            with self._store.transaction():
+                if self._interrupted():
+                    break
+                marked = self._marked_at_once(going)
+            marked_at = self._clock.monotonic()
+            gone = {request.id for request in marked or going[:1]}
+            left = [request for request in left if request.id not in gone]
+            if not marked:
+                ready = self._made_ready(going[0])
+                if isinstance(ready, Delivered):
+                    yield ready
+                    continue
+                marked, marked_at = [ready], self._clock.monotonic()
+            self._leave(marked, marked_at)
+        self._booking.unclaim(left)
+
+    def _leave(self, marked: Sequence[Request], marked_at: float) -> None:
+        for place, request in enumerate(marked):
+            if self._clock.monotonic() - marked_at > _LEAVES_WITHIN:
+                # This process stood still, and another run may have taken over.
+                self._booking.unsent(marked[place:])
+                return
+            self._send(request)
+
+    def _marked_at_once(self, requests: Sequence[Request]) -> list[Request]:
         """The first of these made ready and marked as sent, by one commit, as far as there is nothing to ask the
         central first and nothing in the way."""
         with self._store.transaction():
             prepared = self._preparation.at_once(requests)
             return self._marked(prepared) if prepared else []
 
-    def made_ready(self, request: Request) -> Request | Delivered:
+    def _made_ready(self, request: Request) -> Request | Delivered:
         """Made ready with looks at the central and marked as sent; or what became of it."""
         try:
             prepared = self._preparation.prepare(request)
@@ -61,8 +101,7 @@ class Singles:
             self._renew()
             return [self._preparation.mark(request) for request in prepared]
 
-    def start(self, marked: Request) -> None:
-        """Send it."""
+    def _send(self, marked: Request) -> None:
         wire = marked.wire
         assert wire is not None  # prepare answers requests with their bytes
         self._lanes.start(
