@@ -4,6 +4,7 @@ The endpoints. Each checks the role on its first line and only shapes what comes
 is engine.sending.push, what it promises stands in hooks-docs/companion.md.
 """
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -62,12 +63,13 @@ def capabilities() -> dict[str, Any]:
 @frappe.whitelist(methods=["POST"])
 def push() -> dict[str, Any]:
     """Apply the requests of a push: a body of type application/gzip, see hooks-docs/companion.md."""
+    began = time.monotonic()
     _branches_only()
     read = _read()
     with speaking(read.language):
         low_water = origins.admit(read)
         outcomes = receive(read, low_water)
-    return _answered(outcomes)
+    return _answered(outcomes, took=time.monotonic() - began)
 
 
 @frappe.whitelist(methods=["POST"])
@@ -95,8 +97,10 @@ def _read(**less):
         frappe.throw(str(error), UnreadablePush)
 
 
-def _answered(outcomes):
-    return answer_body(PushAnswer(time=now(), time_zone=get_system_timezone(), outcomes=tuple(outcomes)))
+def _answered(outcomes, *, took=None):
+    return answer_body(
+        PushAnswer(time=now(), time_zone=get_system_timezone(), outcomes=tuple(outcomes), took=took)
+    )
 
 
 @frappe.whitelist(methods=["POST"])

@@ -74,6 +74,8 @@ class ModelCompanion:
     user: str
     turn: Callable[[], AbstractContextManager[None]] = nullcontext
     """Entered for each request of a push; the rest of several pushes may go on at once."""
+    stopwatch: Callable[[], float] | None = None
+    """In seconds; answers to pushes say how long they took where there is one."""
     undoing: Callable[[], AbstractContextManager[None]] = nullcontext
     """What is carried out inside is undone at the end."""
     limits: Limits = LIMITS
@@ -113,6 +115,7 @@ class ModelCompanion:
 
     def push(self, data: bytes) -> Reply:
         """Raises UnreadableMessage for what is no push."""
+        began = self.stopwatch() if self.stopwatch else 0.0
         push = parse_push(data, self.limits)
         self.pushes.append(push)
         self.runs[push.origin] = max(push.run, self.runs.get(push.origin, 0))
@@ -124,10 +127,12 @@ class ModelCompanion:
                 return self.poison[request.id]
             with self.turn():
                 outcomes.append(self._one(request, low_water))
-        return self._answered(outcomes)
+        return self._answered(outcomes, took=self.stopwatch() - began if self.stopwatch else None)
 
-    def _answered(self, outcomes: Sequence[PushResult]) -> Reply:
-        answer = PushAnswer(time=self.wall_clock(), time_zone=self.time_zone, outcomes=tuple(outcomes))
+    def _answered(self, outcomes: Sequence[PushResult], *, took: float | None = None) -> Reply:
+        answer = PushAnswer(
+            time=self.wall_clock(), time_zone=self.time_zone, outcomes=tuple(outcomes), took=took
+        )
         return Reply(status=200, is_json=True, body={"message": answer_body(answer)})
 
     def rehearse(self, data: bytes) -> Reply:

@@ -218,6 +218,7 @@ class StandInCentral:
             user=user,
             time_zone=zone,
             turn=self._writing,
+            stopwatch=time.monotonic,
             undoing=self._undoing,
         )
         self._server: _Server | None = None

@@ -57,6 +57,29 @@ def test_what_a_share_is_worth_is_told_by_full_pushes() -> None:
     assert batching.measured(sent=100, looked_at=100, seconds=2.0).share(90, 4) == batching.share(90, 4)
 
 
+def test_a_share_is_ten_times_as_long_as_the_way_at_least() -> None:
+    shares = {
+        seconds: Batching(size=400).measured(sent=400, looked_at=400, seconds=seconds, took=4.0).share(90, 4)
+        for seconds in (4.0, 4.01, 4.05, 4.1, 4.2, 9.0)
+    }
+    assert shares == {4.0: 40, 4.01: 40, 4.05: 49, 4.1: 99, 4.2: 150, 9.0: 150}
+
+
+def test_a_push_that_waited_for_a_worker_does_not_make_the_way_longer_at_once() -> None:
+    batching = Batching(size=400).measured(sent=400, looked_at=400, seconds=4.05, took=4.0)
+    waited = batching.measured(sent=400, looked_at=400, seconds=6.0, took=4.0)
+    assert waited.way == pytest.approx(1.05 * batching.way)
+    for _ in range(60):
+        waited = waited.measured(sent=400, looked_at=400, seconds=4.5, took=4.0)
+    assert waited.way == pytest.approx(0.5)
+
+
+def test_a_small_push_tells_the_pace_where_the_central_says_how_long_it_worked() -> None:
+    batching = Batching(size=400).measured(sent=400, looked_at=400, seconds=4.2, took=4.0)
+    assert batching.measured(sent=10, looked_at=10, seconds=0.3, took=0.2).pace == pytest.approx(50)
+    assert batching.measured(sent=10, looked_at=10, seconds=0.3).pace == pytest.approx(100)
+
+
 def test_nothing_is_shared_out_before_a_push_told_what_a_share_is_worth() -> None:
     assert Batching(size=400).share(40, 8) == 400
 

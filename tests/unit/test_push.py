@@ -428,6 +428,12 @@ def test_an_answer_is_read_as_it_was_written_also_where_time_ran_out() -> None:
     assert parse_answer(body, ["a", "b", "c", "d", "e"]) == ANSWER
 
 
+def test_how_long_the_central_worked_is_told_where_it_is_known() -> None:
+    body = answer_body(replace(ANSWER, took=1.2345))
+    assert parse_answer(body, ["a", "b", "c", "d"]).took == 1.234
+    assert "took" not in answer_body(ANSWER)
+
+
 def test_a_conflict_says_that_the_document_is_gone_and_nothing_else_says_null() -> None:
     _applied, conflict, rejected, _deferred = answer_body(ANSWER)["outcomes"]
     assert conflict == {
@@ -452,6 +458,7 @@ def test_a_conflict_says_that_the_document_is_gone_and_nothing_else_says_null() 
         (lambda body: body.pop("schema"), "no schema number"),
         (lambda body: body.update(schema=2), "Schema 2"),
         (lambda body: body.update(time=None), "`time`"),
+        (lambda body: body.update(took=-1), "`took`"),
         (
             lambda body: body["outcomes"].append({"id": "e", "outcome": "applied"}),
             "not those of the requests",

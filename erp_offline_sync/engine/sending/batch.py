@@ -210,6 +210,7 @@ class Batches:
             sent=len(marked),
             looked_at=looked_at,
             seconds=landing.seconds,
+            took=answer.took,
             most=min(LARGEST, capabilities.limits.max_requests),
         )
         if looked_at and landing.timely:

@@ -211,6 +211,8 @@ class PushAnswer:
     """The central's wall clock."""
     time_zone: str
     outcomes: tuple[PushResult, ...]
+    took: float | None = None
+    """Seconds that the central worked on them; older ones do not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,7 +325,7 @@ _ITEM = {
     "path?": "path",
 }
 _ROWS = {"changed?": "object", "added?": "list", "removed?": "list", "order": "list"}
-_ANSWER = {"time": "text", "time_zone": "text", "outcomes": "list"}
+_ANSWER = {"time": "text", "time_zone": "text", "outcomes": "list", "took?": "seconds"}
 _RESULT = {
     "id": "token",
     "outcome": "name",
@@ -649,7 +651,8 @@ def answer_body(answer: PushAnswer) -> dict[str, Any]:
         if result.outcome is PushOutcome.CONFLICT:
             body["document"] = result.document
         outcomes.append(body)
-    return {"schema": SCHEMA, "time": answer.time, "time_zone": answer.time_zone, "outcomes": outcomes}
+    said = {"schema": SCHEMA, "time": answer.time, "time_zone": answer.time_zone, "outcomes": outcomes}
+    return said if answer.took is None else {**said, "took": round(answer.took, 3)}
 
 
 def parse_answer(message: Any, ids: Sequence[str]) -> PushAnswer:
@@ -664,7 +667,7 @@ def parse_answer(message: Any, ids: Sequence[str]) -> PushAnswer:
     for each in results:
         outcome = _member(PushOutcome, each["outcome"])
         outcomes.append(PushResult(**{**each, "outcome": outcome}))
-    return PushAnswer(time=taken["time"], time_zone=taken["time_zone"], outcomes=tuple(outcomes))
+    return PushAnswer(**{**taken, "outcomes": tuple(outcomes)})
 
 
 def _member(kind: Any, value: str) -> Any:
