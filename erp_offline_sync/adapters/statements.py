@@ -15,6 +15,7 @@ from .rows import Row
 
 __all__ = [
     "CHUNK",
+    "affected",
     "by",
     "by_name",
     "change_each",
@@ -77,15 +78,21 @@ def quoted(columns: Iterable[str]) -> str:
     return ", ".join(f"`{column}`" for column in columns)
 
 
-def insert(table: str, *rows: Row, or_ignore: bool = False, at: str | None = None) -> None:
-    """Insert rows of the same columns with Frappe's own beside them; with `or_ignore` nothing where a name is taken.
-    `at`: the site's wall clock, where it is known already."""
+def insert(table: str, *rows: Row, or_ignore: bool = False, at: str | None = None) -> int:
+    """Insert rows of the same columns with Frappe's own beside them; with `or_ignore` none whose name is taken.
+    Answers how many. `at`: the site's wall clock, where it is known already."""
     now, user = at or frappe.utils.now(), frappe.session.user
     own = {"creation": now, "modified": now, "owner": user, "modified_by": user, "docstatus": 0, "idx": 0}
     ignore = " IGNORE" if or_ignore and frappe.db.db_type == "mariadb" else ""
     nothing = " ON CONFLICT DO NOTHING" if or_ignore and not ignore else ""
     columns, places, values = _listed([{**own, **row} for row in rows])
     frappe.db.sql(f"INSERT{ignore} INTO `{table}` ({columns}) VALUES {places}{nothing}", values)
+    return affected()
+
+
+def affected() -> int:
+    """Rows that the last statement inserted or changed."""
+    return int(frappe.db._cursor.rowcount)
 
 
 def change_together(table: str, names: Sequence[str], changes: Row) -> None:

@@ -15,7 +15,7 @@ from datetime import timedelta
 import frappe
 from frappe.utils import add_days, now_datetime
 
-from erp_offline_sync.adapters.statements import database_now, for_update, insert
+from erp_offline_sync.adapters.statements import affected, database_now, for_update, insert
 from erp_offline_sync.engine.sending.push import PushOutcome, PushResult, ReceiptState
 from erp_offline_sync.receiver.contention import tried_again
 
@@ -53,61 +53,88 @@ class DatabaseTime:
         return self._asked + timedelta(seconds=time.monotonic() - self._began)
 
 
-def claim(origin, request, low_water, clock):
-    """A Claim, committed; or the PushResult that says why there is none. `clock`: a DatabaseTime."""
-    return tried_again(lambda: _claim(origin, request, low_water, clock.now()))
+class Claims:
+    """Those of one push. While a request is applied, the next one's is `reserved` in its transaction, so that one
+    commit does for both: a claim is committed before its own effect begins either way."""
 
+    def __init__(self, origin, low_water):
+        self._origin = origin
+        self._low_water = low_water
+        self._clock = DatabaseTime()
+        self._reserved = None
 
-def _claim(origin, request, low_water, now):
-    """What is known already is answered by a look that waits for nobody, not even for an effect under way."""
-    is_new = frappe.db.db_type != "sqlite" and request.number >= low_water
-    if not is_new or _is_begun():
-        frappe.db.rollback()
-    row = _row_name(origin, request.id)
-    # Nearly always nobody knows it. On SQLite whoever writes waits for all others who do: there it is looked first.
-    claimed = _taken(row, origin, request, now) if is_new else None
-    if claimed is None:
-        found = _find(row)
-        answer = _already(found, request, now) if found else None
-        if answer is None and found is None and request.number < low_water:
-            answer = PushResult(id=request.id, outcome=PushOutcome.TOO_OLD)
-        if answer is not None:
-            return answer
-        turn_to_writing()
-        claimed = _take_over(row, request, now) if found else _taken(row, origin, request, now)
-    frappe.db.commit()
-    # Another delivery was faster by a moment.
-    return claimed or _running(request)
+    def claim(self, request):
+        """A Claim, committed; or the PushResult that says why there is none."""
+        reserved, self._reserved = self._reserved, None
+        if reserved is not None:
+            if _is_begun():
+                frappe.db.rollback()
+            return reserved
+        return tried_again(lambda: self._claim(request))
+
+    def reserve(self, request):
+        """A Claim that stands once the transaction under way is committed; None where there is no such request, or it is
+        known already."""
+        if request is None or request.number < self._low_water:
+            return None
+        return self._taken(request)
+
+    def keep(self, reserved):
+        """What was reserved is committed now."""
+        self._reserved = reserved
+
+    def end(self):
+        """Withdraw what was reserved for a request that this push has no time for. Commits."""
+        reserved, self._reserved = self._reserved, None
+        if reserved is not None:
+            withdraw(reserved)
+
+    def _claim(self, request):
+        """What is known already is answered by a look that waits for nobody, not even for an effect under way."""
+        is_new = frappe.db.db_type != "sqlite" and request.number >= self._low_water
+        if not is_new or _is_begun():
+            frappe.db.rollback()
+        # Nearly always nobody knows it. On SQLite whoever writes waits for all others who do: there it is looked
+        # first.
+        claimed = self._taken(request) if is_new else None
+        if claimed is None:
+            if is_new:
+                # It locked the row of whoever has it.
+                frappe.db.rollback()
+            row, now = _row_name(self._origin, request.id), self._clock.now()
+            found = _find(row)
+            answer = _already(found, request, now) if found else None
+            if answer is None and found is None and request.number < self._low_water:
+                answer = PushResult(id=request.id, outcome=PushOutcome.TOO_OLD)
+            if answer is not None:
+                return answer
+            turn_to_writing()
+            claimed = _take_over(row, request, now) if found else self._taken(request)
+        frappe.db.commit()
+        # Another delivery was faster by a moment.
+        return claimed or _running(request)
+
+    def _taken(self, request):
+        """A Claim of what nobody knows; None where somebody does."""
+        claimed = Claim(row=_row_name(self._origin, request.id), token=secrets.token_hex(16))
+        values = {
+            "name": claimed.row,
+            "origin": self._origin,
+            "request_id": request.id,
+            "number": request.number,
+            "fingerprint": request.fingerprint,
+            "operation": request.operation.value,
+            "outcome": CLAIMED,
+            "claim_token": claimed.token,
+            "claimed_until": _until(self._clock.now()),
+        }
+        return claimed if insert(f"tab{DOCTYPE}", values, or_ignore=True) else None
 
 
 def _is_begun():
     """Whether other apps did anything after the last commit, which would become part of ours."""
     waiting = (frappe.db.before_commit, frappe.db.after_commit)
     return bool(frappe.db.transaction_writes) or any(callbacks._functions for callbacks in waiting)
-
-
-def _taken(row, origin, request, now):
-    """A Claim of what nobody knows; None where somebody does."""
-    claimed = Claim(row=row, token=secrets.token_hex(16))
-    values = {
-        "name": row,
-        "origin": origin,
-        "request_id": request.id,
-        "number": request.number,
-        "fingerprint": request.fingerprint,
-        "operation": request.operation.value,
-        "outcome": CLAIMED,
-        "claim_token": claimed.token,
-        "claimed_until": _until(now),
-    }
-    try:
-        insert(f"tab{DOCTYPE}", values)
-    except Exception as error:
-        if not frappe.db.is_duplicate_entry(error):
-            raise
-        frappe.db.rollback()
-        return None
-    return claimed
 
 
 def _take_over(row, request, now):
@@ -263,7 +290,7 @@ def _change(row, *, token=None, **values):
     columns = ", ".join(f"`{column}` = %s" for column in full)
     held, by = (" AND `claim_token` = %s", (token,)) if token else ("", ())
     frappe.db.sql(f"UPDATE {_TABLE} SET {columns} WHERE `name` = %s{held}", (*full.values(), row, *by))  # noqa: S608
-    return frappe.db._cursor.rowcount == 1
+    return affected() == 1
 
 
 def _known(found):

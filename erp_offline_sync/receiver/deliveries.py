@@ -1,6 +1,6 @@
 """A push, request by request: claim, effect and receipt, answer. One bad request harms no other.
 
-Two transactions a request (hooks-docs/adr/0009-two-transactions.md). After each one everything that Frappe keeps
+Two transactions a request (hooks-docs/adr/0009-two-transactions.md), the second of which claims the next one. After each one everything that Frappe keeps
 for a web request is put back, so that the next one finds what a request of its own would find.
 """
 
@@ -8,6 +8,7 @@ import copy
 import json
 import time
 from dataclasses import replace
+from itertools import zip_longest
 
 import frappe
 
@@ -37,20 +38,23 @@ def receive(push, low_water):
     """The outcomes of the push's requests, in their order, as many as there was time for; at least one's. Commits."""
     began, size, outcomes = time.monotonic(), 0, []
     seconds = min(LIMITS.seconds, push.seconds / 2)
-    surroundings, clock = Surroundings(), claims.DatabaseTime()
-    for request in push.requests:
-        if outcomes and (time.monotonic() - began >= seconds or size >= LIMITS.max_inflated_bytes):
-            break
-        stands = False
-        try:
-            outcome = _deliver(push.origin, request, low_water, clock)
-            stands = outcome.outcome is PushOutcome.APPLIED
-        finally:
-            surroundings.put_back(stands=stands)
-        outcomes.append(outcome)
-        size += len(json.dumps(outcome.document, default=str)) if outcome.document else 0
-    # What other apps did after the last commit is not of any request.
-    frappe.db.rollback()
+    surroundings, of_push = Surroundings(), claims.Claims(push.origin, low_water)
+    try:
+        for request, following in zip_longest(push.requests, push.requests[1:]):
+            if outcomes and (time.monotonic() - began >= seconds or size >= LIMITS.max_inflated_bytes):
+                break
+            stands = False
+            try:
+                outcome = _deliver(request, of_push, None if isinstance(following, Unreadable) else following)
+                stands = outcome.outcome is PushOutcome.APPLIED
+            finally:
+                surroundings.put_back(stands=stands)
+            outcomes.append(outcome)
+            size += len(json.dumps(outcome.document, default=str)) if outcome.document else 0
+    finally:
+        # What other apps did after the last commit is not of any request.
+        frappe.db.rollback()
+        of_push.end()
     return outcomes
 
 
@@ -65,15 +69,16 @@ def unreadable(request):
     )
 
 
-def _deliver(origin, request, low_water, clock):
+def _deliver(request, of_push, following):
+    """Its outcome. `of_push`: the Claims; `following`: the request after it that can be claimed, or None."""
     if isinstance(request, Unreadable):
         return unreadable(request)
-    claimed = claims.claim(origin, request, low_water, clock)
+    claimed = of_push.claim(request)
     if isinstance(claimed, PushResult):
         return _with_document(request, claimed)
     frappe.flags[APPLYING] = True
     try:
-        return tried_again(lambda: _apply(request, claimed))
+        return tried_again(lambda: _apply(request, claimed, of_push, following))
     except Exception as error:
         message = spoken(error)
         frappe.db.rollback()
@@ -92,7 +97,7 @@ def _deliver(origin, request, low_water, clock):
         return answer
 
 
-def _apply(request, claimed):
+def _apply(request, claimed, of_push, following):
     begin()
     transaction = Transaction(claimed)
     try:
@@ -112,7 +117,9 @@ def _apply(request, claimed):
         # It took so long that another delivery took it over.
         frappe.db.rollback()
         return PushResult(id=request.id, outcome=PushOutcome.RUNNING, retry_after=1)
+    reserved = of_push.reserve(following)
     transaction.commit()
+    of_push.keep(reserved)
     return result
 
 

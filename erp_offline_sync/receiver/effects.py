@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import frappe
 import frappe.handler
 from frappe import _
+from frappe.model.base_document import get_controller
 from frappe.model.document import Document
 
 from erp_offline_sync.engine.model import Operation
@@ -64,8 +65,7 @@ def _create(request, queued):
         name = request.values.get("name")
     if name and frappe.db.exists(request.doctype, name):
         raise Differs("DuplicateEntryError", request.doctype, str(name))
-    document = frappe.new_doc(request.doctype)
-    document.update(_own(meta, request.values))
+    document = frappe.get_doc({"doctype": request.doctype, **_own(meta, request.values)})
     if request.values.get("docstatus"):
         document.docstatus = int(request.values["docstatus"])
     document.insert(set_name=name or None)
@@ -218,15 +218,41 @@ def _own(meta, values, document=None):
 def as_it_stands(doctype, name):
     """The document as the user may read it, read anew: no passwords and nothing of the Desk's own. None where it is
     gone; raises PermissionError where the user may not read it."""
-    said = list(frappe.local.message_log)
-    try:
-        document = frappe.get_doc(doctype, name)
-    except frappe.DoesNotExistError:
-        frappe.local.message_log = said
+    document = _read_anew(doctype, name)
+    if document is None:
         return None
     document.check_permission("read")
     document.apply_fieldlevel_read_permissions()
     return _shown(document.meta, document.as_dict())
+
+
+def _read_anew(doctype, name):
+    """As `frappe.get_doc` answers it; None where it is gone. Frappe 15 puts the statements together with a parser and
+    asks Redis first, which takes longer than they do."""
+    meta = frappe.get_meta(doctype)
+    if meta.issingle or get_controller(doctype).load_from_db is not Document.load_from_db:
+        said = list(frappe.local.message_log)
+        try:
+            return frappe.get_doc(doctype, name)
+        except frappe.DoesNotExistError:
+            frappe.local.message_log = said
+            return None
+    found = frappe.db.sql(f"SELECT * FROM `tab{doctype}` WHERE `name` = %s", (name,), as_dict=True)  # noqa: S608
+    if not found:
+        return None
+    tables = {field.fieldname: _rows_of(doctype, name, field) for field in meta.get_table_fields()}
+    return frappe.get_doc({**found[0], "doctype": doctype, **tables})
+
+
+def _rows_of(doctype, name, field):
+    if frappe.get_meta(field.options).get("is_virtual"):
+        return []
+    return frappe.db.sql(
+        f"""SELECT * FROM `tab{field.options}` WHERE `parent` = %s AND `parenttype` = %s AND `parentfield` = %s
+        ORDER BY `idx`""",  # noqa: S608
+        (name, doctype, field.fieldname),
+        as_dict=True,
+    )
 
 
 def _shown(meta, values):

@@ -329,6 +329,32 @@ def test_a_worker_that_dies_after_its_claim_leaves_nothing_and_the_same_bytes_ma
     assert noted(companion, "kills its worker once") == 1
 
 
+def test_a_worker_that_dies_leaves_no_other_request_of_its_push_claimed(till: Till, companion: Any) -> None:
+    """The commit of the one before has claimed the one that killed it, and nothing beyond."""
+    import requests
+
+    killer = till.note("kills its worker once", body=str(companion.scratch("turns")))
+    pushed = [till.note(), killer, till.note(), till.note()]
+    with pytest.raises(requests.ConnectionError):
+        till.push(*pushed)
+    from site_rig.client import wait_until
+
+    wait_until(lambda: till.rest.get("/api/method/ping").ok)
+    assert till.receipts(*pushed) == ["applied", "running", "none", "none"]
+    assert till.outcomes(*pushed) == ["duplicate", "running", "applied", "applied"]
+
+
+def test_what_is_known_refused_or_not_to_be_read_leaves_no_claim_beside_what_is_applied(
+    till: Till, companion: Any
+) -> None:
+    known, refused = till.note("known"), till.note("leaves a mess")
+    till.done(known)
+    pushed = [till.note(), known, till.note(), refused, till.note()]
+    assert till.outcomes(*pushed) == ["applied", "duplicate", "applied", "rejected", "applied"]
+    assert companion.count("Sync Receipt") == companion.count("Sync Receipt", {"outcome": "applied"}) == 4
+    assert till.outcomes(refused, till.note()) == ["rejected", "applied"]
+
+
 def test_whoever_was_overtaken_undoes_what_it_did(rig: Any, till: Till, companion: Any) -> None:
     """Its claim ran out and another delivery has it now. On SQLite, with its one lock, nobody can take anything over
     while an effect is under way."""
