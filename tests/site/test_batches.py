@@ -146,8 +146,11 @@ def test_what_the_central_commits_and_fails_on_is_found_or_given_to_a_person(bra
     }
 
 
-def test_one_that_kills_every_worker_is_found_and_all_others_are_applied(branch, companion, till):
-    """Each push that holds it is lost as a whole; what was applied before it is told by receipts."""
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_one_that_kills_every_worker_is_found_and_all_others_are_applied(branch, companion, till, lanes):
+    """Each push that holds it is lost as a whole; what was applied before it is told by receipts. What other lanes
+    had there is lost with the worker, and comes again when its claim has run out."""
+    till(sync_lanes=lanes)
     count, poison = AROUND, str(AROUND // 2)
     odd = {poison: "kills every worker that applies it"}
     branch.run(make_notes, count, odd)
@@ -155,6 +158,7 @@ def test_one_that_kills_every_worker_is_found_and_all_others_are_applied(branch,
         branch.sync(timeout=300, later=60, force=True)
         if companion.count(NOTE) == count - 1:
             break
+        companion.call("frappe.db.sql", "update `tabSync Receipt` set claimed_until = '2001-01-01'")
     assert titles(companion) == [title for title in expected(count, odd) if title != odd[poison]]
     assert by_status(branch)["Synced"] == count - 1
     assert companion.count("Sync Receipt", {"outcome": "applied"}) == count - 1
