@@ -27,7 +27,7 @@ class CompanionCentral(RestCentral):
         return self._call("GET", CAPABILITIES, seconds=min(_ASKED_SECONDS, self._total))
 
     def push(self, data: bytes) -> Reply:
-        return self._call("POST", PUSH, body=data, kind="application/gzip")
+        return self._call("POST", PUSH, body=data, kind="application/gzip", unread=True)
 
     def rehearse(self, data: bytes) -> Reply:
         seconds = min(_ASKED_SECONDS, self._total)

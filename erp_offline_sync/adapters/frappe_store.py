@@ -270,6 +270,12 @@ class FrappeStore:
         row = self._row(_REQUESTS, REQUEST_COLUMNS, request_id)
         return row_to_request(row) if row else None
 
+    def get_all(self, request_ids: Sequence[str]) -> list[Request]:
+        self._inside()
+        if self._owns:
+            self._hold(_REQUESTS, REQUEST_COLUMNS, request_ids)
+        return [request for name in request_ids if (request := self.get(name)) is not None]
+
     def take_up(self, requests: Sequence[Request]) -> None:
         self._inside()
         if not self._owns:

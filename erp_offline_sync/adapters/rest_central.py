@@ -389,8 +389,9 @@ class RestCentral:
         seconds: float | None = None,
         checked: bool = False,
         kind: str = "application/json",
+        unread: bool = False,
     ) -> Reply:
-        """The only way out. Never raises for what the line or the central does."""
+        """The only way out. Never raises for what the line or the central does. `unread`: the body is left so."""
         try:
             prepared = self._prepare(method, path if checked else check_path(path), body, key, kind)
         except (InvalidRequest, requests.RequestException, ValueError) as error:
@@ -407,7 +408,7 @@ class RestCentral:
                 self._session.close()
             try:
                 with self._guard.call(self._total if seconds is None else seconds):
-                    return self._exchange(prepared)
+                    return self._exchange(prepared, unread=unread)
             except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
                 self._session.close()
                 return self._without_answer(error)
@@ -437,7 +438,7 @@ class RestCentral:
             raise InvalidRequest("The path leads away from the central's API")
         return prepared
 
-    def _exchange(self, prepared: requests.PreparedRequest) -> Reply:
+    def _exchange(self, prepared: requests.PreparedRequest, *, unread: bool) -> Reply:
         before, began = self._now(), self._monotonic()
         timeout = (self._connect_timeout, min(self._read_timeout, self._guard.left))
         response = self._session.send(
@@ -458,6 +459,8 @@ class RestCentral:
                 raise _CutOff("not all of it in time")
             if not kind.endswith("json"):
                 return Reply(**known, detail=kind or "no content type")
+            if unread:
+                return Reply(**known, is_json=True, unread=zlib.compress(content, 1), detail=kind)
             return Reply(**known, is_json=True, body=json.loads(content), detail=kind)
         except (_CutOff, RecursionError, HTTPError, HTTPException, OSError, ValueError) as error:
             # A status alone is no answer: what it was about may be in the part that did not come.

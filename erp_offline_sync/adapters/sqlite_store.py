@@ -366,6 +366,9 @@ class SqliteStore:
         held = self._hold_one(request_id)
         return held.request if held else None
 
+    def get_all(self, request_ids: Sequence[str]) -> list[Request]:
+        return [held.request for held in self._hold(request_ids).values()]
+
     def take_up(self, requests: Sequence[Request]) -> None:
         self._hold([request.id for request in requests])
 

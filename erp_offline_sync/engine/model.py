@@ -6,8 +6,10 @@ requests by the commits of their document (semantics: "Order, identity, links").
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, IntEnum
 from typing import Any
@@ -129,7 +131,8 @@ class Wire:
 class Reply:
     """The answer to one HTTP call, or the reason why there is none.
 
-    `body` is the parsed JSON value where `is_json`; otherwise None. `retry_after` is the header as text.
+    `body` is the parsed JSON value where `is_json`, or None while that is `unread`; otherwise None. `retry_after` is
+    the header as text.
     """
 
     status: int | None = None
@@ -140,6 +143,20 @@ class Reply:
     detail: str = ""
     """A short text without values or secrets: the class of a network error, the kind of a page."""
     request_id: str | None = None
+    unread: bytes | None = None
+    """The JSON text of the body where it was not parsed yet, packed by zlib: answers to pushes wait side by side, and
+    take a fraction of the room so."""
+
+    def read(self) -> Reply:
+        """With the body parsed. What is no JSON although it says so is no answer."""
+        if self.unread is None:
+            return self
+        try:
+            return replace(self, body=json.loads(zlib.decompress(self.unread)), unread=None)
+        except (ValueError, RecursionError):
+            # A status alone is no answer: what it was about may be in the part that did not come.
+            cut = "the answer broke off"
+            return replace(self, is_json=False, unread=None, gap=Gap.NO_ANSWER, detail=cut)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,7 +109,8 @@ class Central(Protocol):
 
     def push(self, data: bytes) -> Reply:
         """Send one push (engine/sending/push.py) to the companion, once: `{"message": {…}}`. Each of its requests has its
-        effect once at most, however often it is sent. Blocks at most `deadline` seconds."""
+        effect once at most, however often it is sent. Blocks at most `deadline` seconds. The answer may be left
+        unread: several may wait for the run."""
 
     def receipts(self, origin: str, keys: Sequence[str]) -> Reply:
         """What the companion knows of requests of this branch with these keys, at most 200:
@@ -222,6 +223,9 @@ class Store(Protocol):
 
     def get(self, request_id: str) -> Request | None:
         """The request; None where there is none of that id."""
+
+    def get_all(self, request_ids: Sequence[str]) -> list[Request]:
+        """Those of them that are there, in this order; they are written next in this transaction."""
 
     def take_up(self, requests: Sequence[Request]) -> None:
         """Changes nothing: these and their documents are read or written next in this transaction, so that a store

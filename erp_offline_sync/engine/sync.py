@@ -31,6 +31,7 @@ from .sending.line import Line
 from .sending.lookup import Lookup
 from .sending.origin import Origins
 from .sending.preparation import Preparation
+from .sending.push import Capabilities
 from .sending.pushed import can_be_pushed, is_pushed
 from .sending.single import Singles
 from .status import FAILED, LAST_RUN, LAST_STATS, LAST_SYNC, PENDING_COUNT, RUN_STARTED, paused_by
@@ -331,12 +332,7 @@ class SyncEngine:
         """Claim a batch and send it; whether there was one. Its last answers may still be on their way."""
         self._place_for(doctypes)
         capabilities = self._companion.capabilities() if self._due(1, doctypes) else None
-        size = self._batch_size() if capabilities is None else self._push_size()
-        self._place_enough(size, doctypes)
-        with self._store.transaction():
-            due = self._trial_first(self._due_beside(size, doctypes), doctypes)
-            chosen = due if capabilities is None else self._batches.chosen(due)
-            batch = self._store.claim(chosen, self._booking.token)
+        batch = self._claimed(capabilities, doctypes)
         if not batch:
             return False
         self._total = self._stats.processed + self._lanes.on_their_way + len(batch)
@@ -348,6 +344,15 @@ class SyncEngine:
         if self._lanes.single:
             self._land_all()
         return True
+
+    def _claimed(self, capabilities: Capabilities | None, doctypes: Collection[str] | None) -> list[Request]:
+        """What goes together next."""
+        size = self._batch_size() if capabilities is None else self._push_size()
+        self._place_enough(size, doctypes)
+        with self._store.transaction():
+            due = self._trial_first(self._due_beside(size, doctypes), doctypes)
+            chosen = due if capabilities is None else self._batches.chosen(due)
+            return self._store.claim(chosen, self._booking.token)
 
     def _land_one(self) -> bool:
         """Wait for an answer and record it; whether anything was on its way."""

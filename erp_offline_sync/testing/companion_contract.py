@@ -60,6 +60,7 @@ class Pushing:
         return self._outcomes(self.central.rehearse(self.data(*requests)))
 
     def _outcomes(self, reply: Reply) -> list[Any]:
+        reply = reply.read()
         if reply.status != 200:
             raise AssertionError(f"it was answered {reply.status}: {str(reply.body)[:300]}")
         outcomes: list[Any] = reply.body["message"]["outcomes"]

@@ -154,6 +154,9 @@ class MemoryStore:
         self._inside()
         return self._requests.get(request_id)
 
+    def get_all(self, request_ids: Sequence[str]) -> list[Request]:
+        return [request for name in request_ids if (request := self.get(name)) is not None]
+
     def take_up(self, requests: Sequence[Request]) -> None:
         self._inside()
 

@@ -114,6 +114,18 @@ def case_a_request_comes_back_as_it_was_added(store: Store, time: Time) -> None:
 
 
 @_case
+def case_several_are_read_in_the_order_asked_for(store: Store, time: Time) -> None:
+    with store.transaction():
+        added = {name: store.add(make_request(name)) for name in "abc"}
+    with store.transaction():
+        assert store.get_all([]) == []
+        assert store.get_all(["c", "gone", "a"]) == [added["c"], added["a"]]
+        changed = replace(added["b"], sends=1)
+        store.replace(changed)
+        assert store.get_all(["b", "a"]) == [changed, added["a"]]
+
+
+@_case
 def case_every_field_of_a_request_comes_back(store: Store, time: Time) -> None:
     full = _full_request()
     with store.transaction():

@@ -110,12 +110,8 @@ def _sent(path: Path, documents: int) -> float:
     """Milliseconds of processor time a document, over the first so many that are due."""
     outbox, central, enough = _echoing(path, documents)
     began = time.process_time()
-    reason = outbox.engine.run(budget=3600.0).reason
-    taken = time.process_time() - began - central.seconds
-    outbox.close()
-    if enough.seen < documents:
-        raise RuntimeError(f"the run ended with {reason!r} after {enough.seen} documents")
-    return taken / enough.seen * 1000
+    enough.run(outbox)
+    return (time.process_time() - began - central.seconds) / enough.seen * 1000
 
 
 class _Enough:
@@ -130,6 +126,13 @@ class _Enough:
 
     def hear(self, event: str, payload: Json) -> None:
         self.seen += event == OUTCOME
+
+    def run(self, outbox: Assembled) -> None:
+        """One run, which has to come so far; closes the outbox."""
+        reason = outbox.engine.run(budget=3600.0).reason
+        outbox.close()
+        if self.seen < self._outcomes:
+            raise RuntimeError(f"the run ended with {reason!r} after {self.seen} documents")
 
 
 def _echoing(path: Path, documents: int) -> tuple[Assembled, EchoCentral, _Enough]:
@@ -147,12 +150,12 @@ def _memory(run: Run, large: Path, rows: int) -> Figure:
     def small() -> float:
         path = run.folder / "small.sqlite"
         bulk(path, ALL_READY, SMALL, doctype=NOTE, body=body, documents=True)
-        taken = _peak(path, SMALL)
+        taken = _peak(run, path, SMALL)
         path.unlink()
         return taken
 
     samples = interleaved(
-        {"small": small, "large": lambda: _peak(large, documents)},
+        {"small": small, "large": lambda: _peak(run, large, documents)},
         rounds,
         heard=lambda name, _, mb: run.say(f"memory, {name} outbox: {mb:.1f} MB"),
     )
@@ -167,19 +170,22 @@ def _memory(run: Run, large: Path, rows: int) -> Figure:
     )
 
 
-def _peak(path: Path, documents: int) -> float:
-    """Megabytes that a process needed at most which sent so many documents."""
-    ours, theirs = _SPAWN.Pipe(duplex=False)
-    process = _SPAWN.Process(target=_drain_and_tell, args=(theirs, path, documents))
-    process.start()
-    theirs.close()
-    try:
-        return float(ours.recv())
-    finally:
-        process.join()
+def _peak(run: Run, path: Path, documents: int) -> float:
+    """Megabytes that a process needed at most which sent so many documents to a central of another process."""
+    with CentralProcess(companion=True, seed=run.seed) as central:
+        ours, theirs = _SPAWN.Pipe(duplex=False)
+        how = (theirs, central.settings, path, documents)
+        process = _SPAWN.Process(target=_drain_and_tell, args=how)
+        process.start()
+        theirs.close()
+        try:
+            return float(ours.recv())
+        finally:
+            process.join()
 
 
-def _drain_and_tell(pipe: Any, path: Path, documents: int) -> None:
-    _sent(path, documents)
+def _drain_and_tell(pipe: Any, settings: dict[str, Any], path: Path, documents: int) -> None:
+    enough = _Enough(documents)
+    enough.run(bootstrap.standalone(settings, path=path, on_event=enough.hear, control=enough))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     pipe.send(peak / 1024 / (1024 if sys.platform == "darwin" else 1))

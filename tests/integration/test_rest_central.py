@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from erp_offline_sync.adapters import rest_central
+from erp_offline_sync.adapters.companion_central import CompanionCentral
 from erp_offline_sync.adapters.rest_central import RestCentral, check_url, mask
 from erp_offline_sync.engine.classify import Verdict, classify, read_document, read_names, read_probe
 from erp_offline_sync.engine.errors import SettingsError
@@ -43,8 +44,8 @@ def todo(description: str = "x") -> Wire:
     return wire("POST", document_path("ToDo"), {"description": description})
 
 
-def central_at(url: str, **options: Any) -> RestCentral:
-    return RestCentral(url, KEY, SECRET, **options)
+def central_at(url: str, **options: Any) -> CompanionCentral:
+    return CompanionCentral(url, KEY, SECRET, **options)
 
 
 @pytest.fixture
@@ -504,9 +505,11 @@ CUT = {
 }
 
 
+@pytest.mark.parametrize("pushed", [False, True], ids=["a request", "a push"])
 @pytest.mark.parametrize("script", CUT.values(), ids=CUT.keys())
-def test_an_answer_that_is_not_whole_is_no_answer(script, peer: Callable[..., Peer]) -> None:
-    reply = sent(central_at(peer(script).url))
+def test_an_answer_that_is_not_whole_is_no_answer(script, pushed: bool, peer: Callable[..., Peer]) -> None:
+    central = central_at(peer(script).url)
+    reply = central.push(b"").read() if pushed else sent(central)
     assert (reply.status, reply.gap, reply.is_json, reply.body) == (200, Gap.NO_ANSWER, False, None)
     outcome = classify(reply, Operation.CREATE)
     assert (outcome.verdict, outcome.effect_unknown) == (Verdict.UNANSWERED, True)

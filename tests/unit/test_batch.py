@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from dataclasses import replace
 from typing import Any
 
@@ -1060,6 +1061,17 @@ def test_an_answer_that_cannot_be_read_is_no_answer(branch: Branch, outcomes: An
     assert len(branch.names_there("Customer")) == 2
 
 
+@pytest.mark.parametrize("text", [b'{"message": {"sch', b'"\xff"', b"[" * 200_000])
+def test_an_answer_that_is_no_json_when_it_is_read_is_no_answer(branch: Branch, text: bytes) -> None:
+    requests = many(branch, 2)
+    branch.answer(Reply(status=200, is_json=True, unread=zlib.compress(text)), applies=True)
+    branch.run()
+    assert branch.get(requests[0]).history[0].event == "unanswered"
+    drain(branch, 3)
+    assert [branch.status(request) for request in requests] == [Status.SYNCED] * 2
+    assert len(branch.names_there("Customer")) == 2
+
+
 def test_a_push_that_is_refused_for_what_is_in_it_goes_in_halves(branch: Branch) -> None:
     requests = many(branch, 8)
     push = branch.central.push
@@ -1269,6 +1281,24 @@ def test_a_server_error_of_a_central_that_is_not_well_is_nobodys_attempt(branch:
     branch.central.probe = probe  # type: ignore[method-assign]
     drain(branch, 2)
     assert branch.status(request) is Status.SYNCED
+
+
+def test_a_run_records_no_answer_about_what_another_run_has_by_now(branch: Branch) -> None:
+    """It stood still, and the one that took over may have found out more."""
+    requests = many(branch, 3)
+    push = branch.central.push
+
+    def slow(data: bytes) -> Reply:
+        reply = push(data)
+        with branch.store.transaction():
+            taken = branch.store.get(requests[1])
+            assert taken is not None
+            branch.store.replace(replace(taken, lease_token=99))
+        return reply
+
+    branch.central.push = slow  # type: ignore[method-assign]
+    assert branch.run().reason == "lease lost"
+    assert branch.status(requests[0]) is Status.IN_FLIGHT
 
 
 def test_a_run_that_lost_its_lease_closes_no_line_for_the_next(branch: Branch) -> None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
 from ..classify import Outcome, Verdict
-from ..errors import CentralUnavailable
+from ..errors import CentralUnavailable, LeaseLost
 from ..identity import canonical_json
 from ..model import Readiness, Request, Status
 from ..ports import Ports
@@ -43,6 +43,14 @@ _PERHAPS_IN_PART = frozenset({Verdict.SERVER_ERROR, Verdict.CONTENTION})
 """Every request is a transaction of its own: those before the error may have had their effect."""
 _DESTINATIONS = frozenset({Verdict.NOT_SENT, Verdict.NOT_NOW, Verdict.CREDENTIALS})
 """Nothing of the push was looked at, and not for what is in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Flown:
+    """What is kept of a request while it is on its way; the rest stands in the outbox."""
+
+    id: str
+    key: str
 
 
 class Batches:
@@ -170,9 +178,8 @@ class Batches:
                 return going, data
             going = going[: len(going) // 2]
 
-    def _mark(self, going: Sequence[Request], number: int) -> list[Request]:
+    def _mark(self, going: Sequence[Request], number: int) -> None:
         """All of them as sent, in one commit."""
-        marked = []
         with self._store.transaction():
             self._renew()
             self._store.take_up(going)
@@ -181,8 +188,6 @@ class Batches:
             for request in going:
                 sent = move(request, Status.IN_FLIGHT, sent_at=now, sends=request.sends + 1, refused=False)
                 self._booking.save(sent)
-                marked.append(sent)
-        return marked
 
     # the push
 
@@ -190,24 +195,25 @@ class Batches:
         """Whether there was a lane for it."""
         if not self._lanes.free or not all(map(self._lanes.may_leave, going)):
             return False
-        marked = self._mark(going, number)
+        self._mark(going, number)
+        flown, size = [_Flown(request.id, request.key) for request in going], len(data)
         self._lanes.start(
-            marked,
+            going,
             lambda central: central.push(data),
-            lambda landing: self._landed(marked, len(data), capabilities, landing),
+            lambda landing: self._landed(flown, size, capabilities, landing),
         )
         return True
 
     def _landed(
-        self, marked: Sequence[Request], size: int, capabilities: Capabilities, landing: Landing
+        self, flown: Sequence[_Flown], size: int, capabilities: Capabilities, landing: Landing
     ) -> Iterator[Delivered]:
-        outcome, answer = self._companion.read_push(landing.reply, [request.key for request in marked])
+        outcome, answer = self._companion.read_push(landing.reply, [request.key for request in flown])
         if answer is None:
-            yield from self._refused_whole(marked, outcome, size)
+            yield from self._refused_whole(self._as_sent(flown), outcome, size)
             return
         looked_at = len(answer.outcomes)
-        self._batching = self._batching.cleared([request.id for request in marked[:looked_at]]).measured(
-            sent=len(marked),
+        self._batching = self._batching.cleared([request.id for request in flown[:looked_at]]).measured(
+            sent=len(flown),
             looked_at=looked_at,
             seconds=landing.seconds,
             took=answer.took,
@@ -219,36 +225,41 @@ class Batches:
             self._line.trip(
                 Outcome(verdict=Verdict.NOT_NOW, message="The central got to none of the requests")
             )
-        yield from self._recorded(marked[:looked_at], answer)
-        self._booking.unsent(marked[looked_at:])
+        yield from self._recorded(flown[:looked_at], answer)
+        if looked_at < len(flown):
+            self._booking.unsent(self._as_sent(flown[looked_at:]))
 
-    def _recorded(self, marked: Sequence[Request], answer: PushAnswer) -> Iterator[Delivered]:
-        """Each outcome by its own rules; those that only close a request in one commit for many."""
-        self._renew()
-        together: list[tuple[Request, Outcome]] = []
-        for request, told in zip(marked, answer.outcomes, strict=True):
-            outcome = outcome_of(told, request.operation)
-            if only_closes(request, outcome):
-                together.append((request, outcome))
-                if len(together) < _RECORDED_AT_ONCE:
-                    continue
-            yield from self._closed(together)
-            together = []
-            if not only_closes(request, outcome):
-                yield self._one(request, outcome)
-        yield from self._closed(together)
-
-    def _closed(self, together: Sequence[tuple[Request, Outcome]]) -> Iterator[Delivered]:
-        if not together:
-            return
+    def _as_sent(self, flown: Sequence[_Flown]) -> list[Request]:
+        """As they were marked. Raises LeaseLost where another run has one of them by now."""
+        if not flown:
+            return []
         with self._store.transaction():
-            self._renew()
-            self._answers.take_up(together)
-            done = [
-                Delivered(request=request, result=self._answers.record(request, outcome), outcome=outcome)
-                for request, outcome in together
-            ]
-        yield from done
+            found = self._store.get_all([request.id for request in flown])
+        if len(found) < len(flown) or any(request.lease_token != self._booking.token for request in found):
+            raise LeaseLost("Another run took over these requests.")
+        return found
+
+    def _recorded(self, flown: Sequence[_Flown], answer: PushAnswer) -> Iterator[Delivered]:
+        """Each outcome by its own rules; those that only close a request in one commit for many."""
+        for first in range(0, len(flown), _RECORDED_AT_ONCE):
+            told = answer.outcomes[first : first + _RECORDED_AT_ONCE]
+            with self._store.transaction():
+                self._renew()
+                marked = self._as_sent(flown[first : first + _RECORDED_AT_ONCE])
+                answered = [
+                    (request, outcome_of(each, request.operation))
+                    for request, each in zip(marked, told, strict=True)
+                ]
+                together = [pair for pair in answered if only_closes(*pair)]
+                self._answers.take_up(together)
+                done = [
+                    Delivered(request=request, result=self._answers.record(request, outcome), outcome=outcome)
+                    for request, outcome in together
+                ]
+            yield from done
+            for request, outcome in answered:
+                if not only_closes(request, outcome):
+                    yield self._one(request, outcome)
 
     def _one(self, request: Request, outcome: Outcome) -> Delivered:
         self._renew()

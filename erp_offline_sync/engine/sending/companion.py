@@ -179,5 +179,6 @@ class Companion:
             raise CentralUnavailable(Outcome(verdict=Verdict.NOT_NOW, message=str(why))) from why
 
     def _read(self, reply: Reply) -> tuple[Outcome, object]:
+        reply = reply.read()
         outcome = classify(reply, Operation.CALL)
         return outcome, reply.body.get("message") if outcome.verdict is Verdict.APPLIED else None
