@@ -35,6 +35,7 @@ KEPT: Mapping[int, str] = {
     5186: "a push that something on the way did not let through stopped all the others",
     1065: "what came back after a decision went under the link that it had when it was decided",
     6454: "what was changed and changed back here, before the result of a merge arrived, was overwritten by that",
+    134: "what was in doubt in a backup was not found by a branch whose clock was set since, and sent once more",
     9131: "discarded in a restored backup that no run had seen, a sent create cancelled out with its delete",
     6634: "a page for an answer to a push was taken to say that nothing of the push had an effect",
 }

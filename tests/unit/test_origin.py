@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from support import LOST, Branch, a_branch, a_request, page, refused
@@ -13,7 +15,7 @@ from erp_offline_sync.engine.coalesce import certainly_had_no_effect
 from erp_offline_sync.engine.config import Config
 from erp_offline_sync.engine.errors import InvalidRequest, NotAllowed, SettingsError
 from erp_offline_sync.engine.identity import canonical_json
-from erp_offline_sync.engine.model import Operation, Readiness, Request, Resolution, Status, Wire
+from erp_offline_sync.engine.model import Operation, Readiness, Reply, Request, Resolution, Status, Wire
 from erp_offline_sync.engine.sending.companion import COMPANION
 from erp_offline_sync.engine.sending.origin import (
     LEAP,
@@ -383,6 +385,28 @@ def test_the_wait_begins_anew_where_the_clock_was_set_back_after_the_restore(bra
     branch.clock.jump(-24 * 3600)
     run_each(branch, TIMEOUT)
     assert branch.status(request) is Status.SYNCED
+
+
+def test_what_was_in_doubt_in_the_backup_is_found_by_a_machine_of_another_clock(branch: Branch) -> None:
+    """When it was sent was noted by the clock that the branch had before."""
+    branch.synced("Customer", "C-0")
+    request = branch.create("Customer", "C-1", city="Rome")
+    deliver = branch.central.deliver
+
+    def lost(*given: Any, **options: Any) -> Reply:
+        deliver(*given, **options)
+        made = list(branch.central.documents["Customer"].values())[-1]
+        earlier = datetime.fromisoformat(made["creation"]) - timedelta(seconds=5)
+        made["creation"] = earlier.isoformat(sep=" ", timespec="microseconds")
+        return LOST
+
+    branch.central.deliver = lost  # type: ignore[method-assign]
+    branch.run()
+    assert branch.status(request) is Status.IN_DOUBT
+    restored(branch)
+    run_each(branch, TIMEOUT)
+    assert branch.status(request) is Status.SYNCED
+    assert len(branch.names_there("Customer")) == 2
 
 
 def test_a_backup_that_is_restored_twice_is_waited_for_twice(branch: Branch) -> None:

@@ -178,7 +178,7 @@ class Doubts:
         # Where the clock was set back meanwhile, nobody knows when it was sent.
         sent_at = request.sent_at or now - _FAR_BACK
         since = sent_at if sent_at <= now else now - _FAR_BACK
-        since -= _CLOCKS_APART if request.unsure else timedelta()
+        since -= _CLOCKS_APART if request.unsure or restored_at(request) else timedelta()
         return self._lookup.created_since(str(request.resource_type), since)
 
     def _delete(self, request: Request) -> Result:
