@@ -216,6 +216,29 @@ def test_a_push_leaves_in_the_place_of_one_that_landed_before_that_is_recorded()
     assert set(branch.statuses()) == {Status.SYNCED}
 
 
+def test_a_request_leaves_in_the_place_of_one_that_landed_before_that_is_recorded() -> None:
+    branch = a_wide_branch("plain", lanes=1, config=Config(sync_lanes=1))
+    many(branch, 6)
+    recorded = recorded_at_each_call(branch)
+    branch.run()
+    assert recorded == [0, 0, 1, 2, 3, 4]
+    assert set(branch.statuses()) == {Status.SYNCED}
+
+
+def test_no_request_leaves_in_the_place_of_one_that_was_not_applied() -> None:
+    branch = a_wide_branch("plain", lanes=1, config=Config(sync_lanes=1))
+    requests = many(branch, 3)
+    seen: list[list[Status]] = []
+
+    def first_refused(number: int) -> Reply | None:
+        seen.append([branch.status(request) for request in requests])
+        return refused(417, "ValidationError") if number == 0 else None
+
+    each_call(branch, first_refused)
+    branch.run()
+    assert seen[1] == [Status.RETRY, Status.IN_FLIGHT, Status.IN_FLIGHT]
+
+
 def test_answers_that_came_together_are_recorded_by_one_commit_and_told_after_it() -> None:
     branch = a_wide_branch("plain", config=Config(sync_lanes=4))
     many(branch, 12)
@@ -231,8 +254,8 @@ def test_answers_that_came_together_are_recorded_by_one_commit_and_told_after_it
     branch.events.publish = told  # type: ignore[method-assign]
     recorded = recorded_at_each_call(branch)
     branch.run()
-    # The tenth ends a batch of ten: only the last two are left then.
-    assert recorded == [0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8]
+    # The second four leave in the place of the first. The tenth ends a batch of ten.
+    assert recorded == [0, 0, 0, 0, 0, 0, 0, 0, 4, 4, 8, 8]
     assert open_then == [False] * 12
 
 

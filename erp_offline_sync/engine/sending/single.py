@@ -53,23 +53,33 @@ class Singles:
         while left and self._line.usable():
             going = self._lanes.side_by_side(left)
             if not going:
-                yield from self._lanes.land()
-                continue
-            with self._store.transaction():
+                yield from self._lanes.land(in_its_place=lambda: self._leave_at_once(left))
+            elif not self._leave_at_once(left):
                 if self._interrupted():
                     break
-                marked = self._marked_at_once(going)
-            marked_at = self._clock.monotonic()
-            gone = {request.id for request in marked or going[:1]}
-            left = [request for request in left if request.id not in gone]
-            if not marked:
+                # It needs a look at the central first.
+                left.remove(going[0])
                 ready = self._made_ready(going[0])
                 if isinstance(ready, Delivered):
                     yield ready
-                    continue
-                marked, marked_at = [ready], self._clock.monotonic()
-            self._leave(marked, marked_at)
+                else:
+                    self._leave([ready], self._clock.monotonic())
         self._booking.unclaim(left)
+
+    def _leave_at_once(self, left: list[Request]) -> bool:
+        """Take out of `left`, mark by one commit and send as many as there are lanes free, as far as there is nothing
+        to ask the central first and nothing in the way; whether any went."""
+        going = self._lanes.side_by_side(left)
+        if not going:
+            return False
+        with self._store.transaction():
+            prepared = [] if self._interrupted() else self._preparation.at_once(going)
+            marked = self._marked(prepared) if prepared else []
+        marked_at = self._clock.monotonic()
+        gone = {request.id for request in marked}
+        left[:] = [request for request in left if request.id not in gone]
+        self._leave(marked, marked_at)
+        return bool(marked)
 
     def _leave(self, marked: Sequence[Request], marked_at: float) -> None:
         for place, request in enumerate(marked):
@@ -78,13 +88,6 @@ class Singles:
                 self._booking.unsent(marked[place:])
                 return
             self._send(request)
-
-    def _marked_at_once(self, requests: Sequence[Request]) -> list[Request]:
-        """The first of these made ready and marked as sent, by one commit, as far as there is nothing to ask the
-        central first and nothing in the way."""
-        with self._store.transaction():
-            prepared = self._preparation.at_once(requests)
-            return self._marked(prepared) if prepared else []
 
     def _made_ready(self, request: Request) -> Request | Delivered:
         """Made ready with looks at the central and marked as sent; or what became of it."""
