@@ -231,8 +231,6 @@ class Batches:
 
     def _as_sent(self, flown: Sequence[_Flown]) -> list[Request]:
         """As they were marked. Raises LeaseLost where another run has one of them by now."""
-        if not flown:
-            return []
         with self._store.transaction():
             found = self._store.get_all([request.id for request in flown])
         if len(found) < len(flown) or any(request.lease_token != self._booking.token for request in found):
