@@ -2,8 +2,9 @@
 
 Only requests that wait for nothing open are in a batch, no two of one document: they are independent of each other.
 One commit marks all of them as sent; each outcome is recorded by the rules of a single answer. Several pushes may be
-on their way side by side (lanes.py). Where no answer came all of its requests are In Doubt, and asked by receipt. A push that is refused or lost as a whole although the central is
-well goes again in halves (batching.py); alone in a push, a request is booked as a single answer would be.
+on their way side by side (lanes.py). Where no answer came all of its requests are In Doubt, and asked by receipt. A
+push that is refused or lost as a whole although the central is well goes again in halves (batching.py); alone in a
+push, a request is booked as a single answer would be.
 """
 
 from __future__ import annotations
