@@ -187,5 +187,15 @@ def _peak(run: Run, path: Path, documents: int) -> float:
 def _drain_and_tell(pipe: Any, settings: dict[str, Any], path: Path, documents: int) -> None:
     enough = _Enough(documents)
     enough.run(bootstrap.standalone(settings, path=path, on_event=enough.hear, control=enough))
+    pipe.send(_most_memory())
+
+
+def _most_memory() -> float:
+    """Megabytes that this process needed at most. Linux counts among a process's resources what its parent held when it
+    was started; its status knows of itself alone."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (most,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(most.split()[1]) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    pipe.send(peak / 1024 / (1024 if sys.platform == "darwin" else 1))
+    return peak / 1024 / (1024 if sys.platform == "darwin" else 1)
