@@ -58,6 +58,7 @@ def version(till: Till, doctype: str, name: str) -> str:
 
 
 def test_days_without_a_line_lose_nothing_and_use_no_attempt(till: Till) -> None:
+    till.env["SYNC_LANES"] = "1"  # by several, sales may overtake each other
     till.central.down()
     for day in range(3):
         for number in range(4):
